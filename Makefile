@@ -1,0 +1,49 @@
+# Each command makes the virtual environment it needs, from a Python 3.10+ with its venv module.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint integration benchmark package stack-up stack-down clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## the main job: real data through a failing registry, on an embedded broker and registry
+	$(BIN)/kafka-sr-retry demo
+
+test: $(VENV)/.dev ## unit tests, and tests on the embedded broker and registry
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev ## style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+integration: $(VENV)/.dev ## tests on a real Kafka and a real registry (needs Java and Maven, or your own stack)
+	$(BIN)/pytest tests/integration
+
+benchmark: $(VENV)/.dev ## what a message costs, beside fastavro and Confluent's serializer
+	$(BIN)/pytest benchmarks -p no:cacheprovider
+
+package: ## build the wheel, and run the demo from it in an empty environment
+	.ci/package
+
+stack-up: ## Kafka and two Confluent registries in Docker (docker-compose.yml)
+	docker compose up --detach --wait
+
+stack-down: ## end them
+	docker compose down --volumes
+
+clean: ## remove what the commands made
+	rm -rf $(VENV) .stack dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+
+$(VENV)/.demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
