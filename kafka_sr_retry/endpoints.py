@@ -1,0 +1,334 @@
+"""Which endpoint a call asks next, and when.
+
+An outage is one state, of an endpoint or of the cluster's writes (50003, 50004: no leader). Backoff, breaker,
+``Retry-After`` and the spacing of probes are all its ``not_before``. Times are seconds of the caller's clock, which
+this module never reads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+
+from .policy import OPENS_AFTER, SHORT_WAIT, Action, wait_after
+
+WRITES = "writes"
+"""Name of the cluster's writes among the endpoints' URLs."""
+
+FORGOTTEN_AFTER = 60.0
+"""Seconds: an outage that nobody has looked at for so long tells nothing about the age of the next failure."""
+
+LEADERLESS_QUESTIONS = 10_000
+"""How many questions are remembered as unknown to a cluster without a leader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """State of an endpoint or of the cluster's writes; healthy when it has no failures.
+
+    Attributes:
+        failures: attempts that failed since the last success.
+        since: when the first of them ended.
+        last: when the latest of them ended.
+        not_before: no probe earlier than this.
+        resting: whether the server asked for that.
+        probing: whether a call is probing now.
+        spent: when a call had used up its whole time in this outage, or ``None``.
+    """
+
+    failures: int = 0
+    since: float = 0.0
+    last: float = 0.0
+    not_before: float = 0.0
+    resting: bool = False
+    probing: bool = False
+    spent: float | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it is shared: one call probes, the others wait."""
+        return self.failures >= OPENS_AFTER or self.resting
+
+    def admits(self, now: float) -> bool:
+        return not self.open or (now >= self.not_before and not self.probing)
+
+    def failed(
+        self,
+        now: float,
+        wait: Callable[[int, float], float],
+        *,
+        began: float,
+        probe: bool = False,
+        rest: float | None = None,
+    ) -> Outage:
+        """After one more failure. An attempt that ``began`` before the latest failure, and was no probe, tells nothing
+        new about time: it counts, and leaves the next probe where it is.
+
+        Args:
+            wait: (failures, age in seconds) -> seconds until the next probe.
+            rest: seconds for which the server asked to be left alone.
+        """
+        fresh = not self.failures or now - self.last > FORGOTTEN_AFTER
+        failures = 1 if fresh else self.failures + 1
+        since = now if fresh else self.since
+        not_before = self.not_before
+        if fresh or probe or began >= self.last or rest is not None:
+            not_before = now + (rest or 0.0) + wait(failures, now - since)
+        return Outage(
+            failures=failures,
+            since=since,
+            last=now,
+            not_before=max(not_before, self.not_before if self.resting else 0.0),
+            resting=rest is not None or (self.resting and now < self.not_before),
+            probing=self.probing,
+            spent=None if fresh else self.spent,
+        )
+
+
+_HEALTHY = Outage()
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One question's walk through the endpoints.
+
+    Attributes:
+        question: what is asked; equal for the same question.
+        registers: whether a new schema needs the cluster's leader.
+        began: when.
+        until: its deadline; a caller who joins can move it.
+        spends: whether it has the whole time that calls have: if that runs out, later calls need not wait as long.
+        rounds: over the endpoints, that brought nothing.
+    """
+
+    question: Hashable
+    registers: bool
+    began: float
+    until: Callable[[], float]
+    spends: bool = True
+    rounds: int = 0
+    asked: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
+    probes: set[str] = field(default_factory=set)
+    again: str | None = None
+    no_leader: bool = False
+
+    @property
+    def deadline(self) -> float:
+        return self.until()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send the request to this endpoint now."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before ``until``, or until something changes."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The call is over. ``retry_after``: seconds until another makes sense, ``None`` where that is unknown."""
+
+    why: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An outage began to be shared, or ended."""
+
+    endpoint: str
+    open: bool
+    failures: int
+    seconds: float
+
+
+class Endpoints:
+    """The URLs of one registry cluster, their outages, and the calls that wait for them.
+
+    It decides and never waits: hold ``changed`` around each method, and wait on it as ``plan`` says.
+
+    Args:
+        urls: of one cluster, tried in this order from ``first`` on; the one that answered last comes first.
+        random: gives a number in [0, 1).
+        base, cap: ``retries.wait.ms`` and ``retries.max.wait.ms`` in seconds.
+        max_retries: rounds after a call's first, ``None`` for as many as its deadline allows.
+        max_in_flight: attempts under way at once.
+    """
+
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        *,
+        random: Callable[[], float],
+        base: float,
+        cap: float,
+        max_retries: int | None = None,
+        max_in_flight: int = 64,
+        first: int = 0,
+    ) -> None:
+        self.urls = urls
+        self.changed = threading.Condition()
+        self._wait = lambda failures, age: wait_after(failures, age, random(), base=base, cap=cap)
+        self._max_retries = max_retries
+        self._room = max_in_flight
+        self._first = first
+        self._outages = dict.fromkeys((*urls, WRITES), _HEALTHY)
+        self._leaderless: set[Hashable] = set()
+        self._line: dict[Call, tuple[str, ...]] = {}
+        self._closed = False
+
+    def outage(self, name: str) -> Outage:
+        """Of an endpoint's URL, or of ``WRITES``."""
+        return self._outages[name]
+
+    def plan(self, call: Call, now: float) -> Ask | Wait | Stop:
+        """What the call does now. ``Ask`` takes a place, which ``report`` gives back."""
+        step = self._step(call, now)
+        if isinstance(step, Ask):
+            if self._room <= 0:
+                return Wait(call.deadline)
+            self._room -= 1
+            self._line.pop(call, None)
+            self._take_probe(call, step.endpoint)
+            if self._held(call):
+                self._take_probe(call, WRITES)
+        elif isinstance(step, Stop) and call.spends:
+            for name in self._blockers(call, now):
+                if self._outages[name].spent is None:
+                    self._outages[name] = replace(self._outages[name], spent=now)
+        return step
+
+    def report(
+        self,
+        call: Call,
+        endpoint: str,
+        action: Action,
+        now: float,
+        *,
+        began: float,
+        rest: float | None = None,
+    ) -> list[Change]:
+        """Takes in what an attempt that ``began`` then brought; ``rest``: seconds the server asked to be left alone."""
+        self._room += 1
+        self.changed.notify_all()
+        call.again = endpoint if action is Action.AGAIN else None
+        if action is Action.AGAIN:
+            self._release_probe(call, endpoint)
+            return []
+        call.asked.add(endpoint)
+        if action is Action.SKIP:
+            call.skipped.add(endpoint)
+        if action in (Action.NEXT, Action.REST, Action.SKIP):
+            return self._failed(call, endpoint, now, began, rest)
+        changes = self._recovered(call, endpoint, now)
+        if action is Action.NO_LEADER:
+            call.no_leader = True
+            if len(self._leaderless) < LEADERLESS_QUESTIONS:
+                self._leaderless.add(call.question)
+            return changes + self._failed(call, WRITES, now, began, None)
+        self._first = self.urls.index(endpoint)
+        # a known schema is answered without a leader too: only one that was unknown tells of a new leader
+        if action is Action.ACCEPT and self._held(call):
+            self._leaderless.clear()
+            changes += self._recovered(call, WRITES, now)
+        return changes
+
+    def leave(self, call: Call) -> None:
+        """The call is over, however it ended."""
+        self._line.pop(call, None)
+        for name in tuple(call.probes):
+            self._release_probe(call, name)
+        self.changed.notify_all()
+
+    def close(self) -> None:
+        """Ends every call at its next ``plan``."""
+        self._closed = True
+        self.changed.notify_all()
+
+    def _step(self, call: Call, now: float) -> Ask | Wait | Stop:
+        if self._closed:
+            return Stop("the client was closed")
+        blockers = self._blockers(call, now)
+        outages = [self._outages[name] for name in blockers]
+        due = [outage.not_before for outage in outages if not outage.probing]
+        retry_after = max(0.0, min(due) - now) if due else SHORT_WAIT
+        if now >= call.deadline:
+            return Stop("total.timeout.ms is over", retry_after)
+        if call.again is not None:
+            return Ask(call.again)
+        if call.asked:
+            for url in self._candidates(call):
+                if self._outages[url].admits(now):
+                    return Ask(url)
+            self._release_probe(call, WRITES)
+            call.asked.clear()
+            call.rounds += 1
+            return self._step(call, now)
+        if len(call.skipped) == len(self.urls):
+            return Stop("no endpoint is of use")
+        if self._max_retries is not None and call.rounds > self._max_retries:
+            return Stop("max.retries is used up", retry_after)
+        for url in () if WRITES in blockers else self._candidates(call):
+            if self._ready(call, url, now):
+                return Ask(url)
+        if all(outage.spent is not None and call.began >= outage.spent for outage in outages):
+            return Stop("the outage goes on", retry_after)
+        if len(due) == len(outages) and min(due) >= call.deadline:
+            return Stop("the next attempt would come after total.timeout.ms", retry_after)
+        self._line[call] = blockers
+        return Wait(min((at for at in due if at > now), default=call.deadline))
+
+    def _candidates(self, call: Call) -> list[str]:
+        """The endpoints that this round has not asked, the one that answered last first."""
+        order = self.urls[self._first :] + self.urls[: self._first]
+        return [url for url in order if url not in call.asked and url not in call.skipped]
+
+    def _blockers(self, call: Call, now: float) -> tuple[str, ...]:
+        """Whose outage a round of the call has to wait for, if for any."""
+        if self._held(call) and not self._ready(call, WRITES, now):
+            return (WRITES,)
+        return tuple(self._candidates(call))
+
+    def _held(self, call: Call) -> bool:
+        """Whether the call waits for a leader. A question's first attempt never does: its schema may be known."""
+        return call.registers and (call.no_leader or call.question in self._leaderless)
+
+    def _ready(self, call: Call, name: str, now: float) -> bool:
+        """Whether a round may begin there: a first one passes an outage that is not shared yet; probes of a shared one
+        go round, to the call that has waited longest."""
+        outage = self._outages[name]
+        if not outage.open:
+            return now >= outage.not_before or (call.rounds == 0 and name != WRITES)
+        return outage.admits(now) and next((c for c, names in self._line.items() if name in names), call) is call
+
+    def _take_probe(self, call: Call, name: str) -> None:
+        if self._outages[name].open and not self._outages[name].probing:
+            self._outages[name] = replace(self._outages[name], probing=True)
+            call.probes.add(name)
+
+    def _release_probe(self, call: Call, name: str) -> None:
+        if name in call.probes:
+            self._outages[name] = replace(self._outages[name], probing=False)
+            call.probes.remove(name)
+
+    def _failed(self, call: Call, name: str, now: float, began: float, rest: float | None) -> list[Change]:
+        probe = name in call.probes
+        self._release_probe(call, name)
+        before = self._outages[name]
+        after = self._outages[name] = before.failed(now, self._wait, began=began, probe=probe, rest=rest)
+        return [] if before.open or not after.open else [Change(name, True, after.failures, now - after.since)]
+
+    def _recovered(self, call: Call, name: str, now: float) -> list[Change]:
+        call.probes.discard(name)
+        before = self._outages[name]
+        self._outages[name] = _HEALTHY
+        return [Change(name, False, before.failures, now - before.since)] if before.open else []

@@ -1,0 +1,149 @@
+"""The errors a user meets: all ``SerializationError``s, so code written for Confluent's serializer keeps working."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confluent_kafka.serialization import SerializationError
+
+__all__ = [
+    "AvroEncodingError",
+    "ConfigurationError",
+    "IncompatibleSchemaError",
+    "InvalidSchemaError",
+    "RegistryAuthError",
+    "RegistryUnavailableError",
+    "SchemaNotFoundError",
+    "SchemaRegistryError",
+]
+
+
+class ConfigurationError(SerializationError, ValueError):
+    """A setting that cannot work; raised at construction, before any network.
+
+    Attributes:
+        key: the configuration key or argument at fault.
+    """
+
+    def __init__(self, message: str, key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class AvroEncodingError(SerializationError, ValueError, TypeError):
+    """An object that does not fit its schema; nothing of it was written.
+
+    Attributes:
+        field_path: where, such as ``items[3].price``; empty for the object itself.
+        expected: what the schema asks for there.
+        actual: what was found, by type; never the value, which may be confidential.
+    """
+
+    def __init__(self, message: str, field_path: str = "", expected: str = "", actual: str = "") -> None:
+        super().__init__(message)
+        self.field_path = field_path
+        self.expected = expected
+        self.actual = actual
+
+
+class SchemaRegistryError(SerializationError):
+    """A registry's answer that ends a call.
+
+    Attributes:
+        http_status_code: of the answer, ``None`` where there was none.
+        error_code: the registry's own code, -1 where it gave none (as Confluent's client has it).
+        error_message: the registry's words, or the failure's.
+        url: the endpoint that gave the answer.
+        attempts: HTTP requests made for the call.
+        retriable: whether the same call may succeed later without a change.
+        retry_after: seconds until it is worth asking again, or ``None``.
+    """
+
+    UNKNOWN = -1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        http_status_code: int | None = None,
+        error_code: int = UNKNOWN,
+        error_message: str = "",
+        url: str = "",
+        attempts: int = 0,
+        retriable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.http_status_code = http_status_code
+        self.error_code = error_code
+        self.error_message = error_message
+        self.url = url
+        self.attempts = attempts
+        self.retriable = retriable
+        self.retry_after = retry_after
+
+
+class IncompatibleSchemaError(SchemaRegistryError):
+    """409: the schema breaks the subject's compatibility rule."""
+
+
+class InvalidSchemaError(SchemaRegistryError):
+    """422: the registry does not take the schema."""
+
+
+class SchemaNotFoundError(SchemaRegistryError):
+    """404: no such subject, version, id or schema."""
+
+
+class RegistryAuthError(SchemaRegistryError):
+    """401 or 403: credentials missing, wrong, or without the right."""
+
+
+class RegistryUnavailableError(SchemaRegistryError):
+    """The deadline or the retries ran out, or an outage goes on. The object is still the caller's: produce it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a call failed, as a value: each caller who shares it raises an exception of its own.
+
+    Attributes:
+        error: the class to raise.
+        asked: what the call wanted, such as ``register a schema under subject 'a-value'``.
+        answers: the last answer of each endpoint, as (url, text).
+        seconds: from the call's beginning to its end.
+        advice: what to do next.
+        remembered_for: share of ``refusal.cache.ttl.ms`` for which it answers the same question again.
+        look_up: whether a registration may still be answered by a look-up of the same schema.
+    """
+
+    error: type[SchemaRegistryError]
+    asked: str
+    answers: tuple[tuple[str, str], ...]
+    attempts: int
+    seconds: float
+    advice: str
+    http_status_code: int | None = None
+    error_code: int = SchemaRegistryError.UNKNOWN
+    error_message: str = ""
+    url: str = ""
+    retry_after: float | None = None
+    remembered_for: float = 0.0
+    look_up: bool = False
+
+    def exception(self, remembered_seconds: float | None = None) -> SchemaRegistryError:
+        """A new exception; ``remembered_seconds`` says how long ago the registry gave this answer."""
+        answers = "; ".join(f"{url} answered {text}" for url, text in self.answers) or "no endpoint was asked"
+        effort = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'} in {self.seconds:.2f} s"
+        if remembered_seconds is not None:
+            effort += f", {remembered_seconds:.1f} s ago: a remembered refusal, not asked again"
+        return self.error(
+            f"could not {self.asked}: {answers} ({effort}). {self.advice}",
+            http_status_code=self.http_status_code,
+            error_code=self.error_code,
+            error_message=self.error_message,
+            url=self.url,
+            attempts=self.attempts,
+            retriable=issubclass(self.error, RegistryUnavailableError),
+            retry_after=self.retry_after,
+        )

@@ -1,0 +1,90 @@
+"""A request to the registry, encoded once, and the reply to an attempt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+from .policy import Break
+
+T = TypeVar("T")
+
+JSON_TYPE = "application/vnd.schemaregistry.v1+json"
+
+
+class BadAnswer(ValueError):  # noqa: N818
+    """A 2xx whose content cannot be the answer to the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryRequest(Generic[T]):
+    """One question to the registry. Equal requests are the same question.
+
+    The body is ``bytes``, encoded before the first attempt: each attempt builds a new HTTP request from them, so
+    none can meet a body that an earlier one consumed.
+
+    Attributes:
+        method: HTTP method.
+        path: path and query below an endpoint's URL.
+        body: the whole body, ``None`` for none.
+        asked: the question in words, for errors and events.
+        expects: turns the decoded JSON of a 2xx into the call's result; raises ``BadAnswer`` for anything else.
+        registers: whether it needs the cluster's leader when the schema is new.
+        or_else: another question whose answer serves too, for callers who may read and not write.
+    """
+
+    method: str
+    path: str
+    body: bytes | None
+    asked: str = field(compare=False)
+    expects: Callable[[Any], T] = field(compare=False, repr=False)
+    registers: bool = False
+    or_else: RegistryRequest[T] | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def build(
+        cls,
+        method: str,
+        path: str,
+        *,
+        asked: str,
+        expects: Callable[[Any], T],
+        query: Mapping[str, Any] | None = None,
+        content: Any = None,
+        registers: bool = False,
+        or_else: RegistryRequest[T] | None = None,
+    ) -> RegistryRequest[T]:
+        """Encodes ``content`` as JSON; ``query`` values may be lists; ``None`` values are left out."""
+        present = {name: value for name, value in (query or {}).items() if value is not None}
+        pairs = {name: str(value).lower() if isinstance(value, bool) else value for name, value in present.items()}
+        return cls(
+            method,
+            path + ("?" + urlencode(pairs, doseq=True) if pairs else ""),
+            None if content is None else json.dumps(content).encode(),
+            asked,
+            expects,
+            registers,
+            or_else,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How an exchange ended.
+
+    Attributes:
+        url: that answered, after redirects.
+        broke: why there is no answer, or ``None``.
+        detail: the failure in words.
+        status, headers, body: of the answer; header names in lower case.
+    """
+
+    url: str
+    broke: Break | None = None
+    detail: str = ""
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
