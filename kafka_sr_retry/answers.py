@@ -1,0 +1,163 @@
+"""What a reply says: an answer's content, checked, and its way into an outcome."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from .policy import Break, Outcome
+from .request import BadAnswer, RegistryRequest, Reply
+from .schema import RegisteredSchema, Schema, bare_subject, same_schema
+
+_MAX_ID = 2**31 - 1
+
+
+def read(reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False) -> Outcome:
+    """The outcome that a reply stands for; the result is in ``value`` where it is good."""
+    if reply.broke is not None:
+        return Outcome(broke=reply.broke, detail=reply.detail)
+    content = _json(reply.body)
+    if 200 <= reply.status < 300:
+        try:
+            return Outcome(status=reply.status, detail=f"{reply.status}", value=request.expects(content))
+        except BadAnswer as bad:
+            detail = f"{reply.status}, but {bad}: {_excerpt(reply.body)}"
+            return Outcome(broke=Break.BAD_ANSWER, status=reply.status, detail=detail)
+    error = content if isinstance(content, dict) else {}
+    code, message = error.get("error_code"), error.get("message")
+    text = message if isinstance(message, str) and message else _excerpt(reply.body)
+    error_code = code if isinstance(code, int) and not isinstance(code, bool) else None
+    shown = f"{reply.status}" if error_code in (None, reply.status) else f"{reply.status}/{error_code}"
+    return Outcome(
+        status=reply.status,
+        error_code=error_code,
+        from_registry="error_code" in error,
+        says_empty=bool(request.body) and _says_empty(reply.status, text),
+        retry_after=_retry_after(reply.headers),
+        renewable=renewable,
+        message=text,
+        detail=f"{shown} {text}".strip(),
+    )
+
+
+def registered(subject: str, schema: Schema, *, normalized: bool) -> Callable[[Any], RegisteredSchema]:
+    """Reads the answer to a registration or a look-up into a ``RegisteredSchema``.
+
+    Older registries answer with the id alone; newer ones add subject, version, guid and schema, which must be those
+    that were asked for: a request whose schema got lost on the way is answered 200 with the id of the latest version.
+    """
+
+    def expects(content: Any) -> RegisteredSchema:
+        answer = _object(content)
+        schema_id = _id(answer)
+        named = answer.get("subject")
+        if isinstance(named, str) and bare_subject(named) != bare_subject(subject):
+            raise BadAnswer(f"it names subject {named!r}, not {subject!r}")
+        text = answer.get("schema")
+        if isinstance(text, str) and not normalized and not same_schema(schema, text):
+            raise BadAnswer("it returns another schema than the one that was sent")
+        return RegisteredSchema(
+            schema_id=schema_id,
+            guid=_optional(answer, "guid", str),
+            subject=named if isinstance(named, str) else subject,
+            version=_optional(answer, "version", int),
+            schema=schema,
+        )
+
+    return expects
+
+
+def version_of(subject: str) -> Callable[[Any], RegisteredSchema]:
+    """Reads the answer to a question for a version of ``subject`` into a ``RegisteredSchema``."""
+
+    def expects(content: Any) -> RegisteredSchema:
+        answer = _object(content)
+        named = answer.get("subject")
+        if isinstance(named, str) and bare_subject(named) != bare_subject(subject):
+            raise BadAnswer(f"it names subject {named!r}, not {subject!r}")
+        return RegisteredSchema(
+            schema_id=_id(answer),
+            guid=_optional(answer, "guid", str),
+            subject=subject,
+            version=_optional(answer, "version", int),
+            schema=_schema(answer),
+        )
+
+    return expects
+
+
+def schema_with_id(content: Any) -> Schema:
+    """Reads the answer to a question for a schema by its id."""
+    return _schema(_object(content))
+
+
+def is_compatible(content: Any) -> bool:
+    """Reads the answer to a compatibility check."""
+    compatible = _object(content).get("is_compatible")
+    if not isinstance(compatible, bool):
+        raise BadAnswer("its is_compatible is neither true nor false")
+    return compatible
+
+
+def _object(content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise BadAnswer("it is not a JSON object")
+    return content
+
+
+def _id(answer: dict[str, Any]) -> int:
+    schema_id = answer.get("id")
+    if not isinstance(schema_id, int) or isinstance(schema_id, bool) or not 0 < schema_id <= _MAX_ID:
+        raise BadAnswer("its id is not a positive int32")
+    return schema_id
+
+
+def _schema(answer: dict[str, Any]) -> Schema:
+    if not isinstance(answer.get("schema"), str):
+        raise BadAnswer("it holds no schema")
+    try:
+        return Schema.from_dict(answer)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise BadAnswer(f"its schema cannot be read ({error})") from None
+
+
+def _optional(answer: dict[str, Any], name: str, kind: type) -> Any:
+    value = answer.get(name)
+    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _excerpt(body: bytes) -> str:
+    text = " ".join(body[:400].decode(errors="replace").split())
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+def _says_empty(status: int, message: str) -> bool:
+    """Confluent's ``register.request`` (older versions: ``register.arg4``), and Apicurio's words."""
+    return status == 422 and ("must not be null (was null)" in message or "schema provided is null" in message)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from RFC 9110's delay or date; a date is measured against the answer's own ``Date``, not our clock."""
+    given = headers.get("retry-after", "").strip()
+    if given.isascii() and given.isdigit():
+        return float(given)
+    asked, now = _date(given), _date(headers.get("date", "")) or datetime.now(timezone.utc)
+    return max(0.0, (asked - now).total_seconds()) if asked else None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=timezone.utc)

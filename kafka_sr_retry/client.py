@@ -1,0 +1,364 @@
+"""The registry client: what a producer's serializer needs to ask, and the memory of the answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote
+
+from . import answers
+from .clock import Clock
+from .config import ClientSettings, parse
+from .credentials import Credentials
+from .endpoints import Call, Endpoints
+from .errors import Failure, RegistryUnavailableError
+from .events import Event
+from .flights import Flight, Flights, Overdue
+from .memory import Memory
+from .request import RegistryRequest
+from .retrying import Answered, Retrying
+from .schema import RegisteredSchema, Schema
+
+_log = logging.getLogger("kafka_sr_retry")
+_T = TypeVar("_T")
+
+_MARGIN = 0.05
+"""Seconds, or a twentieth of the time if less: a flight ends so much before its callers, so that they hear how."""
+
+_clients: weakref.WeakSet[SchemaRegistryClient] = weakref.WeakSet()
+
+
+class SchemaRegistryClient:
+    """A Schema Registry client under Confluent's method, parameter and attribute names.
+
+    Any number of threads may share one. Answers are kept in memory, so a schema is registered once for each subject.
+    After a fork the child starts with fresh connections and locks and keeps the memory; a pickled client is its
+    configuration.
+
+    Args:
+        conf: configuration keys without the ``schema.registry.`` prefix; see docs/configuration.md.
+        clock: time; given in tests only.
+
+    Raises:
+        ConfigurationError: a key or value that cannot work; no request has been made then.
+
+    All requests take ``timeout`` in seconds for this call (default ``total.timeout.ms``) and raise
+    ``SchemaRegistryError`` or one of its subclasses: a final refusal at once, ``RegistryUnavailableError`` once the
+    time is over.
+    """
+
+    def __init__(self, conf: Mapping[str, Any], *, clock: Clock | None = None) -> None:
+        self._conf = dict(conf)
+        self._settings = parse(ClientSettings, self._conf)
+        self._settings.tls.context()  # a file that cannot be used is an error now, not at the first message
+        self._clock = clock or Clock()
+        self._known: Memory[RegistryRequest[Any], Any] = Memory(self._settings.cache_capacity)
+        self._memories: weakref.WeakSet[Memory[Any, Any]] = weakref.WeakSet([self._known])
+        self._closed = False
+        self._start()
+        _clients.add(self)
+
+    def _start(self) -> None:
+        """Connections, locks and the state of the endpoints, all new."""
+        settings = self._settings
+        self._starting = threading.Lock()
+        self._loop: Retrying | None = None
+        self._transport: Any = None
+        self._flights: Flights[Answered | Failure] = Flights(self._clock)
+        urls = settings.urls.urls
+        self._endpoints = Endpoints(
+            urls,
+            random=random.random,
+            base=settings.retries_wait,
+            cap=settings.retries_max_wait,
+            max_retries=settings.max_retries,
+            max_in_flight=settings.max_in_flight,
+            first=random.randrange(len(urls)) if settings.randomize else 0,
+        )
+
+    def config(self) -> dict[str, Any]:
+        """The configuration it was given."""
+        return dict(self._conf)
+
+    def register_schema(
+        self,
+        subject_name: str,
+        schema: Schema,
+        normalize_schemas: bool = False,
+        *,
+        timeout: float | None = None,
+    ) -> int:
+        """Registers ``schema`` under ``subject_name``, or finds it there; gives its id."""
+        return self.register_schema_full_response(subject_name, schema, normalize_schemas, timeout=timeout).schema_id
+
+    def register_schema_full_response(
+        self,
+        subject_name: str,
+        schema: Schema,
+        normalize_schemas: bool = False,
+        *,
+        timeout: float | None = None,
+    ) -> RegisteredSchema:
+        """Like ``register_schema``; gives all that the registry told (older ones tell the id alone).
+
+        Credentials that may only read, and a registry that is read-only, still give the id of a schema that is there.
+        """
+        subject = self._subject(subject_name)
+        request = RegistryRequest.build(
+            "POST",
+            f"/subjects/{_quoted(subject)}/versions",
+            query={"normalize": normalize_schemas or None},
+            content=schema.to_dict(),
+            asked=f"register a schema under subject {subject!r}",
+            expects=answers.registered(subject, schema, normalized=normalize_schemas),
+            registers=True,
+            or_else=self._look_up(subject, schema, normalize_schemas),
+        )
+        return self._ask(request, timeout)
+
+    def lookup_schema(
+        self,
+        subject_name: str,
+        schema: Schema,
+        normalize_schemas: bool = False,
+        fmt: str | None = None,
+        deleted: bool = False,
+        *,
+        timeout: float | None = None,
+    ) -> RegisteredSchema:
+        """Where ``schema`` is registered under ``subject_name``; ``SchemaNotFoundError`` where it is not."""
+        request = self._look_up(self._subject(subject_name), schema, normalize_schemas, fmt, deleted)
+        return self._ask(request, timeout)
+
+    def get_schema(
+        self,
+        schema_id: int,
+        subject_name: str | None = None,
+        fmt: str | None = None,
+        reference_format: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Schema:
+        """The schema with this id."""
+        subject = None if subject_name is None else self._subject(subject_name)
+        request = RegistryRequest.build(
+            "GET",
+            f"/schemas/ids/{int(schema_id)}",
+            query={"subject": subject, "format": fmt, "referenceFormat": reference_format},
+            asked=f"get the schema with id {schema_id}",
+            expects=answers.schema_with_id,
+        )
+        return self._ask(request, timeout)
+
+    def get_latest_version(
+        self, subject_name: str, fmt: str | None = None, *, timeout: float | None = None
+    ) -> RegisteredSchema:
+        """The newest version under ``subject_name``, kept in memory until ``clear_caches``."""
+        return self._ask(self._version(subject_name, "latest", fmt=fmt), timeout)
+
+    def get_latest_with_metadata(
+        self,
+        subject_name: str,
+        metadata: Mapping[str, str],
+        deleted: bool = False,
+        fmt: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> RegisteredSchema:
+        """The newest version whose metadata hold these properties."""
+        subject = self._subject(subject_name)
+        request = RegistryRequest.build(
+            "GET",
+            f"/subjects/{_quoted(subject)}/metadata",
+            query={
+                "key": list(metadata),
+                "value": list(metadata.values()),
+                "deleted": deleted or None,
+                "format": fmt,
+            },
+            asked=f"get the latest version with metadata under subject {subject!r}",
+            expects=answers.version_of(subject),
+        )
+        return self._ask(request, timeout)
+
+    def get_version(
+        self,
+        subject_name: str,
+        version: int | Literal["latest"] = "latest",
+        deleted: bool = False,
+        fmt: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> RegisteredSchema:
+        """A version under ``subject_name``; the latest is asked for each time, as in Confluent's client."""
+        request = self._version(subject_name, version, deleted, fmt)
+        return self._ask(request, timeout, keep=version != "latest")
+
+    def test_compatibility(
+        self,
+        subject_name: str,
+        schema: Schema,
+        version: int | Literal["latest"] = "latest",
+        *,
+        timeout: float | None = None,
+    ) -> bool:
+        """Whether ``schema`` could follow ``version`` under ``subject_name``."""
+        subject = self._subject(subject_name)
+        request = RegistryRequest.build(
+            "POST",
+            f"/compatibility/subjects/{_quoted(subject)}/versions/{version}",
+            content=schema.to_dict(),
+            asked=f"test a schema against version {version} of subject {subject!r}",
+            expects=answers.is_compatible,
+        )
+        return self._ask(request, timeout, keep=False)
+
+    def clear_caches(self) -> None:
+        """Forgets all answers, those that serializers hold too."""
+        for memory in tuple(self._memories):
+            memory.clear()
+
+    def close(self) -> None:
+        """Ends all waits with a ``RegistryUnavailableError`` and closes the connections. What is known stays known."""
+        self._closed = True
+        with self._endpoints.changed:
+            self._endpoints.close()
+        self._flights.end_all(_closed)
+        with self._starting:
+            if self._transport is not None:
+                self._transport.close()
+
+    def __enter__(self) -> SchemaRegistryClient:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SchemaRegistryClient, (self._conf,)
+
+    def memory(self) -> Memory[Any, Any]:
+        """A memory of this client's capacity that ``clear_caches`` clears too."""
+        memory: Memory[Any, Any] = Memory(self._settings.cache_capacity)
+        self._memories.add(memory)
+        return memory
+
+    def _subject(self, name: str) -> str:
+        return name if name.startswith(":.") else (self._settings.context or "") + name
+
+    def _look_up(
+        self, subject: str, schema: Schema, normalize: bool, fmt: str | None = None, deleted: bool = False
+    ) -> RegistryRequest[RegisteredSchema]:
+        return RegistryRequest.build(
+            "POST",
+            f"/subjects/{_quoted(subject)}",
+            query={"normalize": normalize or None, "deleted": deleted or None, "format": fmt},
+            content=schema.to_dict(),
+            asked=f"look a schema up under subject {subject!r}",
+            expects=answers.registered(subject, schema, normalized=normalize or fmt is not None),
+        )
+
+    def _version(
+        self, subject_name: str, version: int | str, deleted: bool = False, fmt: str | None = None
+    ) -> RegistryRequest[RegisteredSchema]:
+        subject = self._subject(subject_name)
+        return RegistryRequest.build(
+            "GET",
+            f"/subjects/{_quoted(subject)}/versions/{version}",
+            query={"deleted": deleted or None, "format": fmt},
+            asked=f"get version {version} of subject {subject!r}",
+            expects=answers.version_of(subject),
+        )
+
+    def _ask(self, request: RegistryRequest[_T], timeout: float | None, *, keep: bool = True) -> _T:
+        """The one way to the registry: memory, then the flight that asks this question."""
+        if keep and request in self._known:
+            known: _T = self._known[request]
+            return known
+        began = self._clock.now()
+        seconds = self._settings.total_timeout if timeout is None else timeout
+        if self._closed:
+            result: Answered | Failure = _closed()
+        else:
+            try:
+                result = self._flights.join(
+                    request, lambda flight: self._fly(flight, request, began, seconds, keep), began + seconds
+                )
+            except Overdue:
+                result = Failure(
+                    RegistryUnavailableError,
+                    request.asked,
+                    (),
+                    0,
+                    seconds,
+                    "The time given for this call is over.",
+                )
+        if isinstance(result, Failure):
+            raise result.exception()
+        answer: _T = result.value
+        return answer
+
+    def _fly(
+        self, flight: Flight[Any], request: RegistryRequest[Any], began: float, seconds: float, keep: bool
+    ) -> Answered | Failure:
+        margin = min(_MARGIN, seconds / 20)
+        spends = seconds >= self._settings.total_timeout
+
+        def send(question: RegistryRequest[Any]) -> Answered | Failure:
+            call = Call(question, question.registers, began, lambda: flight.deadline - margin, spends)
+            return self._retrying().send(question, call)
+
+        result = send(request)
+        if isinstance(result, Failure) and result.look_up and request.or_else is not None:
+            found = send(request.or_else)
+            result = found if isinstance(found, Answered) else result
+        if keep and isinstance(result, Answered):
+            self._known.remember(request, result.value)
+        return result
+
+    def _retrying(self) -> Retrying:
+        with self._starting:
+            if self._loop is None:
+                from .transport import Transport  # requests is imported when a request is due, not before
+
+                self._transport = Transport(self._settings, Credentials(self._settings.basic_credentials).headers)
+                self._loop = Retrying(
+                    self._endpoints, self._transport, self._clock, self._settings.request_timeout, self._emit
+                )
+            return self._loop
+
+    def _emit(self, event: Event) -> None:
+        if self._settings.event_cb is not None:
+            try:
+                self._settings.event_cb(event)
+            except Exception:  # noqa: BLE001 a listener never breaks a message
+                _log.exception("event_cb raised on a %s", type(event).__name__)
+
+
+def _closed() -> Failure:
+    return Failure(
+        RegistryUnavailableError,
+        "ask the registry",
+        (),
+        0,
+        0.0,
+        "The client was closed. Use a new one, or close it after the last message.",
+    )
+
+
+def _quoted(subject: str) -> str:
+    return quote(subject, safe="")
+
+
+def _start_afresh_in_child() -> None:
+    for client in tuple(_clients):
+        client._start()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh_in_child)

@@ -1,0 +1,462 @@
+"""Every configuration key, declared once, for validation, the docs' reference and ``kafka-sr-retry config``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+from urllib.parse import unquote, urlsplit
+
+from .errors import ConfigurationError
+from .events import Event
+from .tls import Tls
+
+PREFIX = "schema.registry."
+"""Before a client's key in a producer's configuration."""
+
+Parse = Callable[[str, Any], Any]
+_Settings = TypeVar("_Settings")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A configuration key.
+
+    Attributes:
+        name: as users write it, without a prefix.
+        parse: (name, given value) -> the setting; raises ``ConfigurationError``.
+        default: in the words of the documentation.
+        takes: what it may be given, with the unit.
+        meaning: one line.
+    """
+
+    name: str
+    parse: Parse
+    default: str
+    takes: str
+    meaning: str
+
+
+def _key(name: str, parse: Parse, takes: str, default: Any, meaning: str, *, shown: str | None = None) -> Any:
+    """A dataclass field that is set by a key; a default is parsed like a given value, unless it is ``None``."""
+    if shown is None:
+        shown = "-" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+    key = Key(name, parse, shown, takes, meaning)
+    initial = default if default is None else parse(name, default)
+    return dataclasses.field(default_factory=lambda: initial, metadata={"key": key})
+
+
+def keys(settings: type) -> dict[str, Key]:
+    """The keys of ``ClientSettings`` or ``SerializerSettings``, by name."""
+    fields = [f.metadata["key"] for f in dataclasses.fields(settings) if "key" in f.metadata]
+    return {key.name: key for key in fields}
+
+
+def parse(settings: type[_Settings], conf: Mapping[str, Any], prefix: str = "") -> _Settings:
+    """The typed settings of a configuration dict.
+
+    Args:
+        prefix: what the user wrote before each key, for messages.
+
+    Raises:
+        ConfigurationError: an unknown key, a wrong type or value, or settings that contradict each other.
+    """
+    known = keys(settings)
+    for name in conf:
+        if name not in known:
+            raise _unknown(name, prefix, known)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(cast(Any, settings)):
+        key: Key = field.metadata["key"]
+        if conf.get(key.name) is not None:
+            values[field.name] = key.parse(prefix + key.name, conf[key.name])
+    return settings(**values)
+
+
+def _unknown(name: str, prefix: str, known: Mapping[str, Key]) -> ConfigurationError:
+    instead = _NOT_SUPPORTED.get(name)
+    if instead is None and str(name).startswith(PREFIX) and not prefix:
+        instead = f"here it stands without {PREFIX}"
+    if instead is None:
+        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+        instead = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(sorted(known))}."
+    return ConfigurationError(f"unknown configuration key {prefix}{name}: {instead}", f"{prefix}{name}")
+
+
+_CONFLUENT_RULES = (
+    "not supported here; for rules use Confluent's AvroSerializer with kafka_sr_retry.confluent.SchemaRegistryClient."
+)
+_NOT_SUPPORTED = dict.fromkeys(
+    ("validation.rules.execution", "validation.rules.fail.fast", "validation.rules.executor"), _CONFLUENT_RULES
+)
+
+
+def _wrong(name: str, value: Any, expected: str) -> ConfigurationError:
+    return ConfigurationError(f"{name} must be {expected}, not {type(value).__name__} {_shown(name, value)}", name)
+
+
+def _shown(name: str, value: Any) -> str:
+    """A value in an error's text; what may be or hold a secret is not shown."""
+    secret = any(word in name for word in ("auth", "password", "token", "secret", "url", "proxy", "headers"))
+    return "" if secret or not isinstance(value, (bool, int, float, str)) else repr(value)
+
+
+def _number(low: float, high: float, *, scale: float = 1.0, whole: bool = False) -> Parse:
+    def parse(name: str, value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise _wrong(name, value, f"a number from {low:g} to {high:g}")
+        if whole and value != int(value):
+            raise _wrong(name, value, "a whole number")
+        return int(value) if whole else value * scale
+
+    return parse
+
+
+def _milliseconds(name: str, value: Any) -> float:
+    return cast(float, _number(0, 86_400_000, scale=0.001)(name, value))
+
+
+def _positive_milliseconds(name: str, value: Any) -> float:
+    return cast(float, _number(1, 86_400_000, scale=0.001)(name, value))
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "True or False")
+    return value
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise _wrong(name, value, "a text that is not empty")
+    return value
+
+
+def _callable(name: str, value: Any) -> Any:
+    if not callable(value):
+        raise _wrong(name, value, "callable")
+    return value
+
+
+def _mapping(name: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(k, str) and isinstance(v, str) for k, v in value.items()):
+        raise _wrong(name, value, "a dict from text to text")
+    return dict(value)
+
+
+def _header_mapping(name: str, value: Any) -> dict[str, str]:
+    headers = _mapping(name, value)
+    if any(character in part for pair in headers.items() for part in pair for character in "\r\n"):
+        raise ConfigurationError(f"{name} must not hold line breaks", name)
+    return headers
+
+
+def _file(name: str, value: Any) -> str:
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else ""
+    if not isinstance(path, str) or not os.path.exists(path):
+        raise ConfigurationError(f"{name} must be the path of a file that exists, not {value!r}", name)
+    return path
+
+
+def _ca(name: str, value: Any) -> str | bool:
+    return value if isinstance(value, bool) else _file(name, value)
+
+
+def _user_info(name: str, value: Any) -> tuple[str, str]:
+    user, colon, password = _text(name, value).partition(":")
+    if not colon:
+        raise ConfigurationError(f"{name} must be of the form user:password", name)
+    return user, password
+
+
+def _choice(*choices: str) -> Parse:
+    def parse(name: str, value: Any) -> str:
+        if value not in choices:
+            raise _wrong(name, value, f"one of {', '.join(choices)}")
+        return cast(str, value)
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """The endpoints' URLs, without the credentials that stood in them."""
+
+    urls: tuple[str, ...]
+    user_info: tuple[str, str] | None
+
+
+def _urls(name: str, value: Any) -> Urls:
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, (list, tuple)) or not all(isinstance(url, str) for url in given):
+        raise _wrong(name, value, "a URL, a comma-separated list of URLs, or a list of URLs")
+    parsed = [_url(name, url.strip()) for url in given if url.strip()]
+    if not parsed:
+        raise ConfigurationError(f"{name} names no URL: give one such as http://localhost:8081", name)
+    infos = {info for _, info in parsed if info is not None}
+    if len(infos) > 1:
+        raise ConfigurationError(f"{name} holds URLs with differing credentials: give one pair for all", name)
+    return Urls(tuple(dict.fromkeys(url for url, _ in parsed)), next(iter(infos), None))
+
+
+def _url(name: str, url: str) -> tuple[str, tuple[str, str] | None]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"{name} holds a URL that cannot be read: {error}", name) from None
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    if parts.scheme == "mock":
+        raise ConfigurationError(
+            f"{name} {bare}: there is no mock:// here; kafka_sr_retry.testing.SchemaRegistryServer is a registry "
+            "for tests, over real HTTP",
+            name,
+        )
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        raise ConfigurationError(f"{name} {bare!r} must begin with http:// or https:// and name a host", name)
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"{name} {bare!r} must not hold a query or a fragment", name)
+    info = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    return bare.rstrip("/"), info
+
+
+def _context(name: str, value: Any) -> str:
+    context = _text(name, value).strip(":")
+    return f":{context if context.startswith('.') else '.' + context}:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientSettings:
+    """What a registry client works by; times in seconds."""
+
+    urls: Urls = _key(
+        "url",
+        _urls,
+        "URL(s)",
+        None,
+        "One URL or those of a cluster's nodes, comma-separated or a list. A path is kept; credentials are taken out.",
+        shown="required",
+    )
+    randomize: bool = _key(
+        "url.randomize",
+        _boolean,
+        "bool",
+        False,
+        "Begin at a random URL, so that a fleet spreads over the nodes.",
+    )
+    max_retries: int | None = _key(
+        "max.retries",
+        _number(0, 1_000_000, whole=True),
+        "rounds",
+        None,
+        "Rounds after the first; a round asks each admitted endpoint once. Without it the deadline bounds.",
+    )
+    retries_wait: float = _key(
+        "retries.wait.ms",
+        _positive_milliseconds,
+        "ms",
+        100,
+        "Base of the backoff: full jitter, doubling up to a second, while an outage is young.",
+    )
+    retries_max_wait: float = _key(
+        "retries.max.wait.ms",
+        _positive_milliseconds,
+        "ms",
+        20000,
+        "Cap of the backoff: in a longer outage the wait grows to a tenth of its age.",
+    )
+    connect_timeout: float = _key(
+        "connect.timeout.ms",
+        _positive_milliseconds,
+        "ms",
+        2000,
+        "TCP and TLS, over all addresses of a name together.",
+    )
+    request_timeout: float = _key(
+        "request.timeout.ms",
+        _positive_milliseconds,
+        "ms",
+        10000,
+        "One attempt, from the name look-up to the last byte, also when bytes drip.",
+    )
+    total_timeout: float = _key(
+        "total.timeout.ms",
+        _positive_milliseconds,
+        "ms",
+        30000,
+        "One call with everything in it: references, token, waits, failovers.",
+    )
+    timeout: float | None = _key(
+        "timeout", _number(0.001, 86_400), "s", None, "Confluent's key: sets request.timeout.ms, in seconds."
+    )
+    credentials_source: str | None = _key(
+        "basic.auth.credentials.source",
+        _choice("USER_INFO", "URL", "SASL_INHERIT"),
+        "USER_INFO, URL or SASL_INHERIT",
+        None,
+        "Where the user and password stand; SASL_INHERIT reads the producer's sasl.username and sasl.password.",
+    )
+    user_info: tuple[str, str] | None = _key(
+        "basic.auth.user.info", _user_info, "user:password", None, "HTTP basic credentials."
+    )
+    ca: str | bool = _key(
+        "ssl.ca.location",
+        _ca,
+        "path",
+        None,
+        "File or folder of CA certificates, then the only ones trusted. False trusts any server: never in production.",
+        shown="system trust",
+    )
+    certificate: str | None = _key(
+        "ssl.certificate.location", _file, "path", None, "The client's certificate (PEM) for mutual TLS."
+    )
+    private_key: str | None = _key(
+        "ssl.key.location", _file, "path", None, "Its private key (PEM); may stand in the certificate's file."
+    )
+    key_password: str | None = _key("ssl.key.password", _text, "text", None, "Password of the private key.")
+    proxy: str | None = _key(
+        "proxy", _text, "URL", None, "HTTP proxy for all requests.", shown="HTTP(S)_PROXY, NO_PROXY"
+    )
+    http_headers: Mapping[str, str] = _key(
+        "http.headers", _header_mapping, "dict", {}, "Extra headers, sent to the configured origins only."
+    )
+    http_auth: Callable[[Any], Any] | None = _key(
+        "http.auth", _callable, "requests.auth.AuthBase", None, "Any signing scheme that exists for requests."
+    )
+    max_in_flight: int = _key(
+        "max.in.flight",
+        _number(1, 10_000, whole=True),
+        "requests",
+        64,
+        "Requests under way at once; more wait their turn.",
+    )
+    context: str | None = _key("context", _context, "name", None, "A registry context for all subjects (:.name:).")
+    cache_capacity: int = _key(
+        "cache.capacity",
+        _number(1, 1_000_000_000, whole=True),
+        "entries",
+        100_000,
+        "Ids and schemas kept in memory; the oldest goes first.",
+    )
+    event_cb: Callable[[Event], object] | None = _key(
+        "event_cb",
+        _callable,
+        "callable",
+        None,
+        "Called with one frozen event for each thing that happens on the way.",
+    )
+
+    def __post_init__(self) -> None:
+        if self.urls is None:
+            raise ConfigurationError("url is required, such as http://localhost:8081", "url")
+        if self.timeout is not None:
+            object.__setattr__(self, "request_timeout", self.timeout)
+        if self.private_key and not self.certificate:
+            raise ConfigurationError("ssl.key.location needs ssl.certificate.location", "ssl.key.location")
+        if self.key_password and not self.certificate:
+            raise ConfigurationError("ssl.key.password needs ssl.certificate.location", "ssl.key.password")
+        if self.user_info and self.urls.user_info:
+            raise ConfigurationError(
+                "basic.auth.user.info and credentials in the URL contradict each other: give one of them",
+                "basic.auth.user.info",
+            )
+        if self.credentials_source == "SASL_INHERIT" and not self.user_info:
+            raise ConfigurationError(
+                "basic.auth.credentials.source=SASL_INHERIT needs the producer's sasl.username and sasl.password",
+                "basic.auth.credentials.source",
+            )
+        if self.credentials_source == "USER_INFO" and not self.user_info:
+            raise ConfigurationError(
+                "basic.auth.credentials.source=USER_INFO needs basic.auth.user.info", "basic.auth.user.info"
+            )
+        if self.http_auth and self.basic_credentials:
+            raise ConfigurationError("http.auth and basic credentials contradict each other", "http.auth")
+
+    @property
+    def basic_credentials(self) -> tuple[str, str] | None:
+        return self.user_info or self.urls.user_info
+
+    @property
+    def tls(self) -> Tls:
+        return Tls(self.ca, self.certificate, self.private_key, self.key_password)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SerializerSettings:
+    """What a serializer works by; Confluent's keys and meanings."""
+
+    auto_register: bool = _key(
+        "auto.register.schemas",
+        _boolean,
+        "bool",
+        True,
+        "Register the schema; otherwise look it up, and fail where it is not registered.",
+    )
+    normalize: bool = _key("normalize.schemas", _boolean, "bool", False, "Let the registry normalize the schema first.")
+    subject_name_strategy: Callable[..., Any] | None = _key(
+        "subject.name.strategy",
+        _callable,
+        "callable",
+        None,
+        "(SerializationContext, record name) -> subject.",
+        shown="topic_subject_name_strategy",
+    )
+    strategy_type: str = _key(
+        "subject.name.strategy.type",
+        _choice("TOPIC", "RECORD", "TOPIC_RECORD"),
+        "TOPIC, RECORD or TOPIC_RECORD",
+        "TOPIC",
+        "The built-in strategies by name; subject.name.strategy goes first.",
+    )
+    schema_id_serializer: Callable[..., Any] | None = _key(
+        "schema.id.serializer",
+        _callable,
+        "callable",
+        None,
+        "(payload, SerializationContext, schema id) -> bytes.",
+        shown="prefix_schema_id_serializer",
+    )
+    strict: bool = _key("validate.strict", _boolean, "bool", False, "Refuse records with missing or additional fields.")
+    strict_allow_default: bool = _key(
+        "validate.strict.allow.default",
+        _boolean,
+        "bool",
+        False,
+        "The same, but fields with a default may be missing.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SplitConf:
+    """A producer's configuration dict, taken apart."""
+
+    client: dict[str, Any]
+    serializer: dict[str, Any]
+    kafka: dict[str, Any]
+
+
+def split(conf: Mapping[str, Any], *, is_key: bool) -> SplitConf:
+    """Takes one flat producer dict apart: the client's keys without their prefix, the serializer's keys for this field,
+    and the rest for the producer. A key with ``key.`` or ``value.`` before it goes before the bare one."""
+    ours = keys(SerializerSettings).keys() | _NOT_SUPPORTED.keys()
+    client: dict[str, Any] = {}
+    bare: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    kafka: dict[str, Any] = {}
+    for name, value in conf.items():
+        field, _, rest = str(name).partition(".")
+        if str(name).startswith(PREFIX):
+            client[name[len(PREFIX) :]] = value
+        elif name in ours:
+            bare[name] = value
+        elif field in ("key", "value") and rest in ours:
+            if (field == "key") is is_key:
+                own[rest] = value
+        else:
+            kafka[name] = value
+    if client.get("basic.auth.credentials.source") == "SASL_INHERIT" and "sasl.username" in conf:
+        client["basic.auth.user.info"] = f"{conf['sasl.username']}:{conf.get('sasl.password', '')}"
+    return SplitConf(client, bare | own, kafka)

@@ -1,0 +1,174 @@
+"""What happens on the way to the registry, as frozen values for ``event_cb``.
+
+One call can have many attempts; events of one call carry the same ``call`` number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "AttemptEvent",
+    "BodyLostEvent",
+    "BreakerEvent",
+    "Event",
+    "FailoverEvent",
+    "GiveUpEvent",
+    "RefusalEvent",
+]
+__all__ += ["RetryEvent", "SuccessEvent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What all events carry.
+
+    Attributes:
+        call: number of the call in this client, from 1.
+        asked: the question in words, with the subject; no schema, no message content.
+    """
+
+    call: int
+    asked: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEvent(Event):
+    """One HTTP exchange has ended.
+
+    Attributes:
+        method, url: of the request, without credentials.
+        endpoint: the configured URL it belongs to.
+        number: of the attempt in its call, from 1.
+        status: HTTP status, ``None`` without an answer.
+        error_code: the registry's code, ``None`` without one.
+        outcome: one of the policy's outcome names, such as ``no_leader``.
+        detail: the answer or failure in words.
+        seconds: how long it took.
+        bytes_sent: length of the body; ``body_sha256`` its hash, empty without a body.
+        request_id: the ``X-Request-ID`` that the registry logs and echoes.
+    """
+
+    method: str
+    url: str
+    endpoint: str
+    number: int
+    status: int | None
+    error_code: int | None
+    outcome: str
+    detail: str
+    seconds: float
+    bytes_sent: int
+    body_sha256: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryEvent(Event):
+    """A round is over without an answer; the next begins after a wait.
+
+    Attributes:
+        round: number of the round to come, from 1 for the first retry.
+        wait: seconds until it, 0 when it waits for another call's probe.
+        reason: outcome name of the last attempt.
+    """
+
+    round: int
+    wait: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailoverEvent(Event):
+    """The next endpoint is asked at once because this one did not serve.
+
+    Attributes:
+        failed, next: the endpoints' URLs.
+        reason: outcome name of the failed one.
+    """
+
+    failed: str
+    next: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuccessEvent(Event):
+    """The call has its answer.
+
+    Attributes:
+        endpoint: who gave it.
+        attempts: requests made, 1 on a good day.
+        seconds: from the call's beginning.
+    """
+
+    endpoint: str
+    attempts: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalEvent(Event):
+    """The registry has refused for good.
+
+    Attributes:
+        endpoint: who refused.
+        status, error_code: of the answer.
+        reason: outcome name.
+        attempts, seconds: the call's effort.
+    """
+
+    endpoint: str
+    status: int | None
+    error_code: int | None
+    reason: str
+    attempts: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUpEvent(Event):
+    """The call has ended without an answer: deadline, retries or a lasting outage.
+
+    Attributes:
+        reason: outcome name of the last attempt, ``outage`` when none was made.
+        attempts, seconds: the call's effort.
+        retry_after: seconds until it is worth asking again, or ``None``.
+    """
+
+    reason: str
+    attempts: int
+    seconds: float
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerEvent(Event):
+    """An outage has been recognised (``open``) or is over.
+
+    Attributes:
+        endpoint: the URL, or ``writes`` for the cluster's leader.
+        open: whether calls now wait for one probe.
+        failures: attempts that failed in the outage.
+        seconds: age of the outage.
+    """
+
+    endpoint: str
+    open: bool
+    failures: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyLostEvent(Event):
+    """The registry says that the request was empty, though a body was sent: something on the way drops bodies.
+
+    Attributes:
+        endpoint: on the way to which.
+        bytes_sent: length of the body that was sent.
+        request_id: of the attempt.
+    """
+
+    endpoint: str
+    bytes_sent: int
+    request_id: str

@@ -1,0 +1,100 @@
+"""One flight a question: callers who ask the same thing at the same time share one request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from .clock import Clock
+
+_T = TypeVar("_T")
+
+
+class Overdue(Exception):  # noqa: N818
+    """The caller's deadline came before the flight's end."""
+
+
+@dataclass(eq=False, slots=True)
+class Flight(Generic[_T]):
+    """A question under way on a daemon thread of its own, which no caller's end can take down."""
+
+    deadline: float
+    future: Future[_T] = field(default_factory=Future)
+
+
+class Flights(Generic[_T]):
+    """The questions under way.
+
+    A ``ThreadPoolExecutor`` would join its threads at the interpreter's exit; a daemon thread behind a future does not.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._under_way: dict[Hashable, Flight[_T]] = {}
+
+    def join(self, question: Hashable, work: Callable[[Flight[_T]], _T], deadline: float) -> _T:
+        """What ``work`` returns for this question, from the flight under way or from a new one.
+
+        Args:
+            work: done once for all callers; it reads the flight's deadline, which later callers can move.
+            deadline: when this caller leaves, in the clock's seconds.
+
+        Raises:
+            Overdue: the caller's deadline has passed; the flight goes on.
+        """
+        with self._lock:
+            flight = self._under_way.get(question)
+            if flight is None:
+                flight = self._under_way[question] = Flight(deadline)
+                thread = threading.Thread(
+                    target=self._fly, args=(question, work, flight), name="kafka-sr-retry-flight", daemon=True
+                )
+                try:
+                    thread.start()
+                except RuntimeError:
+                    del self._under_way[question]
+                    raise
+            else:
+                flight.deadline = max(flight.deadline, deadline)
+        try:
+            return flight.future.result(max(0.0, deadline - self._clock.now()))
+        except FutureTimeoutError:
+            if flight.future.done():
+                return flight.future.result()
+            raise Overdue from None
+
+    def end_all(self, result: Callable[[], _T]) -> None:
+        """Gives every waiting caller ``result()`` at once."""
+        with self._lock:
+            flights = list(self._under_way.values())
+            self._under_way.clear()
+        for flight in flights:
+            _settle(flight.future, result())
+
+    def _fly(self, question: Hashable, work: Callable[[Flight[_T]], _T], flight: Flight[_T]) -> None:
+        try:
+            result = work(flight)
+        except BaseException as error:  # noqa: BLE001 the callers must hear of it, whatever it is
+            self._land(question, flight)
+            with suppress(InvalidStateError):
+                flight.future.set_exception(error)
+        else:
+            self._land(question, flight)
+            _settle(flight.future, result)
+
+    def _land(self, question: Hashable, flight: Flight[_T]) -> None:
+        """Later callers begin anew."""
+        with self._lock:
+            if self._under_way.get(question) is flight:
+                del self._under_way[question]
+
+
+def _settle(future: Future[_T], result: _T) -> None:
+    with suppress(InvalidStateError):  # its callers may have been released by end_all meanwhile
+        future.set_result(result)

@@ -1,0 +1,241 @@
+"""The loop: one attempt after another, until the answer, the refusal or the deadline."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from . import answers
+from .clock import Clock
+from .endpoints import Ask, Call, Endpoints, Stop, Wait
+from .errors import Failure, RegistryUnavailableError, SchemaRegistryError
+from .events import (
+    AttemptEvent,
+    BodyLostEvent,
+    BreakerEvent,
+    Event,
+    FailoverEvent,
+    GiveUpEvent,
+    RefusalEvent,
+    RetryEvent,
+    SuccessEvent,
+)
+from .policy import Action, Break, Outcome, Row, decide
+from .request import RegistryRequest
+
+if TYPE_CHECKING:
+    from .transport import Transport
+
+_TRY_AGAIN = "Nothing was sent to Kafka: produce the object again later."
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The call's result."""
+
+    value: Any
+
+
+class _Story:
+    """What has happened in one call so far, for its events and its error."""
+
+    def __init__(self, number: int, request: RegistryRequest[Any]) -> None:
+        self.request = request
+        self.common: dict[str, Any] = {"call": number, "asked": request.asked}
+        self.body_sha256 = hashlib.sha256(request.body).hexdigest() if request.body else ""
+        self.rounds = 0
+        self.attempts = 0
+        self.repeated = False
+        self.endpoint = ""
+        self.last: tuple[Row, Outcome] | None = None
+        self._answers: dict[str, str] = {}
+
+    @property
+    def reason(self) -> str:
+        return self.last[0].name if self.last else "outage"
+
+    def add(self, endpoint: str, row: Row, outcome: Outcome) -> None:
+        self.attempts += 1
+        self.repeated = row.action is Action.AGAIN
+        self.endpoint = endpoint
+        self.last = row, outcome
+        self._answers[endpoint] = outcome.detail
+
+    def failure(
+        self, error: type[SchemaRegistryError], seconds: float, advice: str, retry_after: float | None = None
+    ) -> Failure:
+        row, outcome = self.last or (None, Outcome())
+        return Failure(
+            error=error,
+            asked=self.request.asked,
+            answers=tuple(self._answers.items()),
+            attempts=self.attempts,
+            seconds=seconds,
+            advice=advice,
+            http_status_code=outcome.status,
+            error_code=SchemaRegistryError.UNKNOWN if outcome.error_code is None else outcome.error_code,
+            error_message=outcome.message or outcome.detail,
+            url=self.endpoint,
+            retry_after=retry_after,
+            remembered_for=row.remembered_for if row else 0.0,
+            look_up=row is not None and row.action is Action.LOOK_UP,
+        )
+
+
+class Retrying:
+    """Sends a request until it is answered.
+
+    Args:
+        endpoints: whom to ask, and when.
+        transport: makes one attempt.
+        clock: for deadlines and waits.
+        request_timeout: seconds of one attempt.
+        emit: takes each event.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        transport: Transport,
+        clock: Clock,
+        request_timeout: float,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._endpoints = endpoints
+        self._transport = transport
+        self._clock = clock
+        self._request_timeout = request_timeout
+        self._emit = emit
+        self._numbers = itertools.count(1)
+
+    def send(self, request: RegistryRequest[Any], call: Call) -> Answered | Failure:
+        """The request's result, or how it failed; raises nothing. ``call`` says until when."""
+        story = _Story(next(self._numbers), request)
+        try:
+            while True:
+                step = self._next(call, story)
+                if isinstance(step, Stop):
+                    return self._end(call, story, step)
+                row, outcome = self._attempt(call, story, step.endpoint)
+                if row.action is Action.ACCEPT:
+                    seconds = self._clock.now() - call.began
+                    self._emit(
+                        SuccessEvent(**story.common, endpoint=step.endpoint, attempts=story.attempts, seconds=seconds)
+                    )
+                    return Answered(outcome.value)
+                if row.action in (Action.REFUSE, Action.LOOK_UP):
+                    return self._refused(call, story, row, outcome)
+        finally:
+            with self._endpoints.changed:
+                self._endpoints.leave(call)
+
+    def _next(self, call: Call, story: _Story) -> Ask | Stop:
+        """Waits until the call may ask an endpoint, or is over."""
+        while True:
+            with self._endpoints.changed:
+                now = self._clock.now()
+                step = self._endpoints.plan(call, now)
+                told = call.rounds == story.rounds
+                if isinstance(step, Wait) and told:
+                    self._clock.wait(self._endpoints.changed, step.until - now)
+            if not told and not isinstance(step, Stop):
+                wait = step.until - now if isinstance(step, Wait) else 0.0
+                self._emit(RetryEvent(**story.common, round=call.rounds, wait=wait, reason=story.reason))
+                story.rounds = call.rounds
+            elif isinstance(step, Ask) and call.asked:
+                self._emit(
+                    FailoverEvent(**story.common, failed=story.endpoint, next=step.endpoint, reason=story.reason)
+                )
+            if not isinstance(step, Wait):
+                return step
+
+    def _attempt(self, call: Call, story: _Story, endpoint: str) -> tuple[Row, Outcome]:
+        request = story.request
+        began = self._clock.now()
+        request_id = str(uuid.uuid4())
+        seconds = min(self._request_timeout, call.deadline - began)
+        reply = self._transport.attempt(request, endpoint, request_id=request_id, seconds=seconds)
+        outcome = answers.read(reply, request)
+        if outcome.broke is Break.STALE:
+            self._transport.forget_connections()
+            if story.repeated:
+                outcome = replace(outcome, broke=Break.RESET)
+        row = decide(outcome)
+        story.add(endpoint, row, outcome)
+        now = self._clock.now()
+        with self._endpoints.changed:
+            changes = self._endpoints.report(call, endpoint, row.action, now, began=began, rest=outcome.retry_after)
+        self._emit(
+            AttemptEvent(
+                **story.common,
+                method=request.method,
+                url=reply.url,
+                endpoint=endpoint,
+                number=story.attempts,
+                status=outcome.status,
+                error_code=outcome.error_code,
+                outcome=row.name,
+                detail=outcome.detail,
+                seconds=now - began,
+                bytes_sent=len(request.body or b""),
+                body_sha256=story.body_sha256,
+                request_id=request_id,
+            )
+        )
+        if row.name == "body_lost":
+            self._emit(
+                BodyLostEvent(
+                    **story.common,
+                    endpoint=endpoint,
+                    bytes_sent=len(request.body or b""),
+                    request_id=request_id,
+                )
+            )
+        for change in changes:
+            self._emit(
+                BreakerEvent(
+                    **story.common,
+                    endpoint=change.endpoint,
+                    open=change.open,
+                    failures=change.failures,
+                    seconds=change.seconds,
+                )
+            )
+        return row, outcome
+
+    def _end(self, call: Call, story: _Story, stop: Stop) -> Failure:
+        """A call that no endpoint has answered."""
+        if story.last and len(call.skipped) == len(self._endpoints.urls):
+            return self._refused(call, story, *story.last)
+        seconds = self._clock.now() - call.began
+        self._emit(
+            GiveUpEvent(
+                **story.common,
+                reason=story.reason,
+                attempts=story.attempts,
+                seconds=seconds,
+                retry_after=stop.retry_after,
+            )
+        )
+        again = f" The registry is asked again in {stop.retry_after:.1f} s." if stop.retry_after else ""
+        advice = f"Gave up because {stop.why}.{again} {_TRY_AGAIN}"
+        return story.failure(RegistryUnavailableError, seconds, advice, stop.retry_after)
+
+    def _refused(self, call: Call, story: _Story, row: Row, outcome: Outcome) -> Failure:
+        seconds = self._clock.now() - call.began
+        self._emit(
+            RefusalEvent(
+                **story.common,
+                endpoint=story.endpoint,
+                status=outcome.status,
+                error_code=outcome.error_code,
+                reason=row.name,
+                attempts=story.attempts,
+                seconds=seconds,
+            )
+        )
+        return story.failure(row.error, seconds, row.advice)
