@@ -1,0 +1,217 @@
+"""The Avro serializer that plugs into a producer."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError, Serializer
+
+from .client import SchemaRegistryClient
+from .config import SerializerSettings, parse, split
+from .encoding import AvroSchema, Write
+from .errors import ConfigurationError
+from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
+from .memory import Memory
+from .schema import RegisteredSchema, Schema
+from .subjects import BY_TYPE, topic_subject_name_strategy
+
+__all__ = ["AvroSerializer"]
+
+_VALUE = MessageField.VALUE
+
+ToDict = Callable[[Any, Any], Any]
+"""(object, SerializationContext) -> dict; the context is ``None`` where the caller gave none."""
+
+
+class AvroSerializer(Serializer):
+    """Serializes objects to Avro behind the schema's id, which it learns from the registry once for each subject.
+
+    Args:
+        schema_registry_client: a ``SchemaRegistryClient``, or a dict of its configuration: then ``close()`` closes it.
+        schema_str: JSON text, a dict or list, a ``Schema`` (Confluent's too), the ``Path`` of an ``.avsc`` file, or a
+            ``RegisteredSchema`` whose id is known: then no request is ever made.
+        to_dict: ``(object, SerializationContext) -> dict``.
+        conf: serializer keys, as in docs/configuration.md.
+
+    Raises:
+        ConfigurationError: a schema that is not Avro, an unknown key, a wrong value; before any request.
+    """
+
+    def __init__(
+        self,
+        schema_registry_client: SchemaRegistryClient | Mapping[str, Any],
+        schema_str: str | dict[str, Any] | list[Any] | Schema | RegisteredSchema | Path | None = None,
+        to_dict: ToDict | None = None,
+        conf: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._given = (schema_registry_client, schema_str, to_dict, conf)
+        self._settings = settings = parse(SerializerSettings, conf or {})
+        if to_dict is not None and not callable(to_dict):
+            raise ConfigurationError(
+                "to_dict must be callable: to_dict(object, SerializationContext) -> dict", "to_dict"
+            )
+        self._to_dict = to_dict
+        given = _schema(schema_str)
+        self._registered = given if isinstance(given, RegisteredSchema) else None
+        self._schema = given.schema if isinstance(given, RegisteredSchema) else given
+        self._avro = AvroSchema(self._schema.schema_str)
+        self._record_name = self._avro.name
+        self._strategy = settings.subject_name_strategy or BY_TYPE[settings.strategy_type]
+        if self._record_name is None and settings.subject_name_strategy is None and settings.strategy_type != "TOPIC":
+            raise ConfigurationError(
+                f"subject.name.strategy.type={settings.strategy_type} needs a schema with a name; a union or primitive "
+                "has none: use TOPIC",
+                "subject.name.strategy.type",
+            )
+        self._frame = settings.schema_id_serializer
+        if self._frame is prefix_schema_id_serializer:
+            self._frame = None
+        self._owns_client = not isinstance(schema_registry_client, SchemaRegistryClient)
+        self._client = (
+            schema_registry_client
+            if isinstance(schema_registry_client, SchemaRegistryClient)
+            else SchemaRegistryClient(schema_registry_client)
+        )
+        self._known: Memory[str, Write] = self._client.memory()
+        # by topic, for values under the topic strategy: saves most messages the making of their subject's name
+        self._values: Memory[str, Write] = self._client.memory()
+
+    @classmethod
+    def from_config(
+        cls,
+        conf: Mapping[str, Any],
+        schema_str: Any = None,
+        to_dict: ToDict | None = None,
+        *,
+        is_key: bool = False,
+        schema_registry_client: SchemaRegistryClient | None = None,
+    ) -> tuple[AvroSerializer, dict[str, Any]]:
+        """A serializer from one flat producer dict, and the rest of the dict for the producer.
+
+        ``schema.registry.*`` keys and all serializer keys (bare, ``key.``, ``value.``) are gone from the rest, whatever
+        ``is_key`` says. For key and value call it twice on the original dict, and give both the same client to share
+        its memory and connections.
+        """
+        parts = split(conf, is_key=is_key)
+        client = schema_registry_client if schema_registry_client is not None else parts.client
+        return cls(client, schema_str, to_dict, parts.serializer), parts.kafka
+
+    def __call__(self, obj: Any, ctx: SerializationContext | None = None) -> bytes | None:
+        """The message's bytes; ``None`` stays ``None``, a tombstone.
+
+        Raises:
+            AvroEncodingError: the object does not fit the schema.
+            SchemaRegistryError: the registry refused, or was not there in time. Nothing was sent: produce again later.
+        """
+        if obj is None:
+            return None
+        try:
+            write = self._values[ctx.topic] if ctx.field is _VALUE else self._find(ctx)  # type: ignore[union-attr]
+        except (KeyError, AttributeError):
+            write = self._find(ctx)
+        return write(obj, ctx)
+
+    def bind(self, topic: str, field: MessageField = MessageField.VALUE) -> Callable[[Any], bytes | None]:
+        """The serializer for one topic and field, of one argument: for producers whose ``value_serializer`` takes only
+        the object (kafka-python, aiokafka, FastStream).
+
+        Raises:
+            ConfigurationError: with ``header_schema_id_serializer``: such producers give no headers to write to.
+        """
+        if self._settings.schema_id_serializer is header_schema_id_serializer:
+            raise ConfigurationError(
+                "bind() gives no headers to write to: use prefix_schema_id_serializer", "schema.id.serializer"
+            )
+        ctx = SerializationContext(topic, field)
+        return lambda obj: self(obj, ctx)
+
+    def close(self) -> None:
+        """Closes the client, if this serializer made it."""
+        if self._owns_client:
+            self._client.close()
+
+    def __enter__(self) -> AvroSerializer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AvroSerializer, self._given
+
+    def _find(self, ctx: SerializationContext | None) -> Write:
+        subject = self._strategy(ctx, self._record_name)
+        if not isinstance(subject, str) or not subject:
+            raise SerializationError(
+                f"the subject name strategy gave {subject!r} for record {self._record_name!r}: it must give a text"
+            )
+        write = self._known.get(subject) or self._learn(subject)
+        if self._strategy is topic_subject_name_strategy and ctx is not None and ctx.field is _VALUE:
+            self._values.remember(ctx.topic, write)
+        return write
+
+    def _learn(self, subject: str) -> Write:
+        """Asks for the subject's id, and puts together what each of its messages goes through."""
+        registered = self._registered or self._ask(subject)
+        schema_id = SchemaId("AVRO", registered.schema_id, uuid.UUID(registered.guid) if registered.guid else None)
+        write = self._avro.writer(
+            schema_id.id_to_bytes() if self._frame is None else b"",
+            strict=self._settings.strict,
+            strict_allow_default=self._settings.strict_allow_default,
+        )
+        if self._to_dict is not None:
+            write = _converting(self._to_dict, write)
+        if self._frame is not None:
+            write = _framing(write, self._frame, schema_id)
+        self._known.remember(subject, write)
+        return write
+
+    def _ask(self, subject: str) -> RegisteredSchema:
+        if self._settings.auto_register:
+            return self._client.register_schema_full_response(subject, self._schema, self._settings.normalize)
+        return self._client.lookup_schema(subject, self._schema, self._settings.normalize)
+
+
+def _converting(to_dict: ToDict, write: Write) -> Write:
+    return lambda obj, ctx: write(to_dict(obj, ctx), ctx)
+
+
+def _framing(write: Write, frame: Callable[..., bytes], schema_id: SchemaId) -> Write:
+    return lambda obj, ctx: frame(write(obj, ctx), ctx, schema_id)
+
+
+def _schema(given: Any) -> Schema | RegisteredSchema:
+    """What ``schema_str`` stands for."""
+    if given is None:
+        raise ConfigurationError(
+            "schema_str is required: JSON text, a dict, a Schema or the Path of an .avsc", "schema_str"
+        )
+    if isinstance(given, str):
+        return Schema(given)
+    if isinstance(given, Path):
+        try:
+            return Schema(given.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"schema_str {str(given)!r} cannot be read: {error}", "schema_str") from error
+    if isinstance(given, (dict, list)):
+        return Schema(json.dumps(given))
+    if isinstance(given, (Schema, RegisteredSchema)):
+        return given
+    if hasattr(given, "schema_id") and hasattr(given, "schema"):
+        return RegisteredSchema(given.schema_id, given.guid, given.subject, given.version, _as_ours(given.schema))
+    return _as_ours(given)
+
+
+def _as_ours(schema: Any) -> Schema:
+    """Confluent's ``Schema``, known by its shape."""
+    if not hasattr(schema, "schema_str") or not hasattr(schema, "to_dict"):
+        raise ConfigurationError(
+            f"schema_str must be JSON text, a dict, a list, a Schema, a RegisteredSchema or a Path, not "
+            f"{type(schema).__name__}",
+            "schema_str",
+        )
+    return schema if isinstance(schema, Schema) else Schema.from_dict(schema.to_dict())
