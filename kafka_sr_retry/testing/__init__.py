@@ -1,0 +1,62 @@
+"""Test your producers: an embedded Schema Registry whose failures are asked for, and a Kafka mock cluster.
+
+pytest users have both as the fixtures ``schema_registry`` and ``kafka_cluster``.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._messages import Answer, Headers, RecordedRequest
+    from .faults import (
+        Exchange,
+        Fault,
+        answer,
+        close_connection,
+        drip,
+        drop_body,
+        error,
+        hang,
+        html,
+        no_leader,
+        redirect,
+        reset,
+        retry_after,
+        swallow,
+        truncate,
+    )
+    from .kafka import KafkaMockCluster
+    from .registry import SchemaRegistryServer
+
+__all__ = [
+    "Answer",
+    "Exchange",
+    "Fault",
+    "Headers",
+    "KafkaMockCluster",
+    "RecordedRequest",
+    "SchemaRegistryServer",
+    "answer",
+    "close_connection",
+    "drip",
+    "drop_body",
+    "error",
+    "hang",
+    "html",
+    "no_leader",
+    "redirect",
+    "reset",
+    "retry_after",
+    "swallow",
+    "truncate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # On demand, because pytest imports this package, for its plugin, in every test run.
+    if name in __all__:
+        for module in ("faults", "registry", "kafka", "_messages"):
+            found = getattr(import_module(f"{__name__}.{module}"), name, None)
+            if found is not None:
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
