@@ -9,7 +9,7 @@ import confluent_kafka
 from confluent_kafka import serialization
 
 from .client import SchemaRegistryClient
-from .config import split
+from .config import PREFIX, split
 from .errors import ConfigurationError
 from .serializer import AvroSerializer, ToDict
 
@@ -89,7 +89,8 @@ class AvroSerializerBuilder(SerializerBuilder):
                 "schema_registry_client and schema_registry_config contradict each other: give one of them",
                 "schema_registry_config",
             )
-        parts = split(conf, is_key=is_key)
-        client = self._client if self._client is not None else parts.client | dict(self._client_conf or {})
-        serializer_conf = parts.serializer | dict(self._serializer_conf or {})
-        return AvroSerializer(client, self._schema, self._to_dict, serializer_conf), parts.kafka
+        parts = split(conf, is_key=is_key, client=self._client_conf, serializer=self._serializer_conf)
+        if self._client is not None:
+            return AvroSerializer(self._client, self._schema, self._to_dict, parts.serializer), parts.kafka
+        client = SchemaRegistryClient(parts.client, prefix=PREFIX)
+        return AvroSerializer._owning(client, self._schema, self._to_dict, parts.serializer), parts.kafka

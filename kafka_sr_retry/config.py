@@ -157,7 +157,8 @@ def _header_mapping(name: str, value: Any) -> dict[str, str]:
 def _file(name: str, value: Any) -> str:
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else ""
     if not isinstance(path, str) or not os.path.exists(path):
-        raise ConfigurationError(f"{name} must be the path of a file that exists, not {value!r}", name)
+        shown = f", not {value!r}" if path and "-----" not in path else ""
+        raise ConfigurationError(f"{name} must be the path of a file that exists{shown}", name)
     return path
 
 
@@ -206,21 +207,26 @@ def _url(name: str, url: str) -> tuple[str, tuple[str, str] | None]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{name} holds a URL that cannot be read: {error}", name) from None
+    except ValueError:
+        raise ConfigurationError(f"{name} holds a URL whose host or port cannot be read{_safe(url)}", name) from None
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     if parts.scheme == "mock":
         raise ConfigurationError(
-            f"{name} {bare}: there is no mock:// here; kafka_sr_retry.testing.SchemaRegistryServer is a registry "
+            f"{name}: there is no mock:// here; kafka_sr_retry.testing.SchemaRegistryServer is a registry "
             "for tests, over real HTTP",
             name,
         )
     if parts.scheme not in ("http", "https") or not host or port == 0:
-        raise ConfigurationError(f"{name} {bare!r} must begin with http:// or https:// and name a host", name)
+        raise ConfigurationError(f"{name} must begin with http:// or https:// and name a host{_safe(url)}", name)
     if parts.query or parts.fragment:
-        raise ConfigurationError(f"{name} {bare!r} must not hold a query or a fragment", name)
+        raise ConfigurationError(f"{name} must not hold a query or a fragment", name)
     info = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
     return bare.rstrip("/"), info
+
+
+def _safe(url: str) -> str:
+    """A URL for an error's text, unless there may be credentials in it."""
+    return "" if any(mark in url for mark in "@?#") else f", not {url!r}"
 
 
 def _context(name: str, value: Any) -> str:
@@ -228,7 +234,7 @@ def _context(name: str, value: Any) -> str:
     return f":{context if context.startswith('.') else '.' + context}:"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ClientSettings:
     """What a registry client works by; times in seconds."""
 
@@ -368,6 +374,10 @@ class ClientSettings:
                 "basic.auth.credentials.source=SASL_INHERIT needs the producer's sasl.username and sasl.password",
                 "basic.auth.credentials.source",
             )
+        if self.credentials_source == "URL" and not self.urls.user_info:
+            raise ConfigurationError(
+                "basic.auth.credentials.source=URL needs credentials in the URL", "basic.auth.credentials.source"
+            )
         if self.credentials_source == "USER_INFO" and not self.user_info:
             raise ConfigurationError(
                 "basic.auth.credentials.source=USER_INFO needs basic.auth.user.info", "basic.auth.user.info"
@@ -438,18 +448,25 @@ class SplitConf:
     kafka: dict[str, Any]
 
 
-def split(conf: Mapping[str, Any], *, is_key: bool) -> SplitConf:
+def split(
+    conf: Mapping[str, Any],
+    *,
+    is_key: bool,
+    client: Mapping[str, Any] | None = None,
+    serializer: Mapping[str, Any] | None = None,
+) -> SplitConf:
     """Takes one flat producer dict apart: the client's keys without their prefix, the serializer's keys for this field,
-    and the rest for the producer. A key with ``key.`` or ``value.`` before it goes before the bare one."""
+    and the rest for the producer. A key with ``key.`` or ``value.`` before it goes before the bare one; what stands in
+    ``client`` and ``serializer`` goes before both."""
     ours = keys(SerializerSettings).keys() | _NOT_SUPPORTED.keys()
-    client: dict[str, Any] = {}
+    registry: dict[str, Any] = {}
     bare: dict[str, Any] = {}
     own: dict[str, Any] = {}
     kafka: dict[str, Any] = {}
     for name, value in conf.items():
         field, _, rest = str(name).partition(".")
         if str(name).startswith(PREFIX):
-            client[name[len(PREFIX) :]] = value
+            registry[name[len(PREFIX) :]] = value
         elif name in ours:
             bare[name] = value
         elif field in ("key", "value") and rest in ours:
@@ -457,6 +474,12 @@ def split(conf: Mapping[str, Any], *, is_key: bool) -> SplitConf:
                 own[rest] = value
         else:
             kafka[name] = value
-    if client.get("basic.auth.credentials.source") == "SASL_INHERIT" and "sasl.username" in conf:
-        client["basic.auth.user.info"] = f"{conf['sasl.username']}:{conf.get('sasl.password', '')}"
-    return SplitConf(client, bare | own, kafka)
+    registry |= client or {}
+    if registry.get("basic.auth.credentials.source") == "SASL_INHERIT" and "sasl.username" in conf:
+        if "basic.auth.user.info" in registry:
+            raise ConfigurationError(
+                "basic.auth.credentials.source=SASL_INHERIT and basic.auth.user.info contradict each other",
+                f"{PREFIX}basic.auth.user.info",
+            )
+        registry["basic.auth.user.info"] = f"{conf['sasl.username']}:{conf.get('sasl.password', '')}"
+    return SplitConf(registry, bare | own | dict(serializer or {}), kafka)

@@ -6,7 +6,7 @@ The only module that imports fastavro.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -62,83 +62,120 @@ class AvroSchema:
         if parsed == "bytes" or (isinstance(parsed, dict) and parsed["type"] == "bytes"):
             return lambda value, ctx: prefix + _raw(value)
 
+        options = {"strict": strict, "strict_allow_default": strict_allow_default}
+
         def write(value: Any, ctx: Any) -> bytes:
             out = BytesIO()
             out.write(prefix)
             try:
                 schemaless_writer(out, parsed, value)
-            except Exception as error:
-                raise self._misfit(value, error) from error
+            except Exception as error:  # noqa: BLE001 fastavro raises what it meets
+                raise _Misfit(self._named, options).of(parsed, value, error) from None
             return out.getvalue()
 
         def write_strictly(value: Any, ctx: Any) -> bytes:
             out = BytesIO()
             out.write(prefix)
             try:
-                schemaless_writer(out, parsed, value, strict=strict, strict_allow_default=strict_allow_default)
-            except Exception as error:
-                raise self._misfit(value, error) from error
+                schemaless_writer(out, parsed, value, **options)
+            except Exception as error:  # noqa: BLE001 fastavro raises what it meets
+                raise _Misfit(self._named, options).of(parsed, value, error) from None
             return out.getvalue()
 
         return write_strictly if strict or strict_allow_default else write
 
-    def _misfit(self, value: Any, cause: Exception) -> AvroEncodingError:
-        try:
-            found = self._find(self._parsed, value, "")
-        except Exception:  # noqa: BLE001 an object whose own methods raise: what fastavro said must do
-            found = None
-        return found or AvroEncodingError(
-            f"the object does not fit its schema: {cause}", "", _shown(self._parsed), _kind(value)
-        )
 
-    def _find(self, schema: Any, value: Any, path: str) -> AvroEncodingError | None:
-        """The first place, in the schema's order, where the object does not fit."""
+_Fits = Callable[[Any, Any], bool]
+
+
+class _Misfit:
+    """Finds where an object does not fit: fastavro itself says of each part whether it does.
+
+    Errors name types and places, never values, which may be confidential; so fastavro's own error, which shows them, is
+    not chained.
+    """
+
+    def __init__(self, named: Mapping[str, Any], options: Mapping[str, bool]) -> None:
+        self._named = named
+        self._options = options
+
+    def of(self, schema: Any, value: Any, cause: Exception) -> AvroEncodingError:
+        try:
+            found = self._find(schema, value, "", self._writes)
+        except Exception:  # noqa: BLE001 an object whose own methods raise, or one too deep to follow
+            found = None
+        return found or _error("", _shown(schema), f"{_kind(value)}, which raised {type(cause).__name__}")
+
+    def _find(self, schema: Any, value: Any, path: str, fits: _Fits) -> AvroEncodingError | None:
+        """The first place, in the schema's order, where the object does not fit: fastavro writes what it can, but takes
+        a union's branch only for what validates."""
         if isinstance(schema, str):
             schema = self._named.get(schema, schema)
         if isinstance(schema, list):
             return self._find_in_union(schema, value, path)
-        kind = schema["type"] if isinstance(schema, dict) else schema
-        if kind in ("record", "error"):
-            if not isinstance(value, Mapping):
-                return _error(path, _shown(schema), _kind(value))
-            for field in schema["fields"]:
-                name = field["name"]
-                if name in value:
-                    found = self._find(field["type"], value[name], f"{path}.{name}" if path else name)
-                elif "default" in field:
-                    found = None
-                else:
-                    found = self._find(field["type"], None, f"{path}.{name}" if path else name)
-                    if found is not None:
-                        found = _error(found.field_path, found.expected, "nothing: the field is missing")
-                if found is not None:
-                    return found
+        if fits(schema, value):
             return None
-        if kind == "array" and isinstance(value, (list, tuple)):
-            return _first(self._find(schema["items"], item, f"{path}[{i}]") for i, item in enumerate(value))
-        if kind == "map" and isinstance(value, Mapping):
-            return _first(
-                self._find(schema["values"], item, f"{path}[{key!r}]")
-                if isinstance(key, str)
-                else _error(path, "a map with string keys", f"a key of type {_kind(key)}")
-                for key, item in value.items()
-            )
-        fits = validate(value, schema, raise_errors=False) and self._writes(schema, value)
-        return None if fits else _error(path, _shown(schema), _kind(value))
+        kind = schema["type"] if isinstance(schema, dict) else schema
+        found: Iterator[AvroEncodingError | None] = iter(())
+        if kind in ("record", "error") and isinstance(value, Mapping):
+            found = self._in_record(schema, value, f"{path}." if path else "", fits)
+        elif kind == "array" and isinstance(value, Collection) and not isinstance(value, (str, bytes, Mapping)):
+            found = (self._find(schema["items"], item, f"{path}[{i}]", fits) for i, item in enumerate(value))
+        elif kind == "map" and isinstance(value, Mapping):
+            found = (self._in_map(schema, key, item, path, fits) for key, item in value.items())
+        return next((error for error in found if error), None) or _error(path, _shown(schema), _kind(value))
+
+    def _in_record(
+        self, schema: Any, value: Mapping[str, Any], path: str, fits: _Fits
+    ) -> Iterator[AvroEncodingError | None]:
+        strict = any(self._options.values())
+        for field in schema["fields"]:
+            name = field["name"]
+            if name in value:
+                yield self._find(field["type"], value[name], path + name, fits)
+            elif "default" in field and not (strict and not self._options["strict_allow_default"]):
+                continue
+            elif strict or self._find(field["type"], None, "", fits):
+                yield _missing(path + name, field)
+        if strict:
+            for name in value.keys() - {field["name"] for field in schema["fields"]}:
+                yield _error(f"{path}{name}", "no such field", "one more than the schema has")
+
+    def _in_map(self, schema: Any, key: Any, value: Any, path: str, fits: _Fits) -> AvroEncodingError | None:
+        if not isinstance(key, str):
+            return _error(path, "a map with string keys", f"a key of type {_kind(key)}")
+        return self._find(schema["values"], value, f"{path}[{key!r}]", fits)
 
     def _find_in_union(self, union: list[Any], value: Any, path: str) -> AvroEncodingError | None:
-        found = [self._find(branch, value, path) for branch in union]
+        branches = union
+        if isinstance(value, tuple) and len(value) == 2:
+            branches, value = [b for b in union if self._name(b) == value[0]] or union, value[1]
+        elif isinstance(value, Mapping) and "-type" in value:
+            branches = [b for b in union if self._name(b) == value["-type"]] or union
+        found = [self._find(branch, value, path, self._validates) for branch in branches]
         if None in found:
             return None
-        deeper = [error for error in found if error is not None and error.field_path != path]
+        deeper = [error for error in found if error and error.field_path != path]
         return deeper[0] if len(deeper) == 1 else _error(path, _shown(union), _kind(value))
+
+    def _name(self, branch: Any) -> Any:
+        return branch.get("name", branch["type"]) if isinstance(branch, dict) else branch
 
     def _writes(self, schema: Any, value: Any) -> bool:
         try:
-            schemaless_writer(BytesIO(), schema, value)
+            schemaless_writer(BytesIO(), self._whole(schema), value, **self._options)
         except Exception:  # noqa: BLE001 whatever it is, it does not fit
             return False
         return True
+
+    def _validates(self, schema: Any, value: Any) -> bool:
+        return bool(validate(value, self._whole(schema), raise_errors=False, strict=any(self._options.values())))
+
+    def _whole(self, schema: Any) -> Any:
+        """A part of a parsed schema, with the named types that it may refer to."""
+        if not isinstance(schema, dict):
+            return schema
+        return {**schema, "__fastavro_parsed__": True, "__named_schemas": self._named}
 
 
 def _raw(value: Any) -> bytes:
@@ -147,10 +184,6 @@ def _raw(value: Any) -> bytes:
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise _error("", "bytes", _kind(value))
     return bytes(value)
-
-
-def _first(found: Any) -> AvroEncodingError | None:
-    return next((error for error in found if error is not None), None)
 
 
 def _kind(value: Any) -> str:
@@ -170,6 +203,10 @@ def _shown(schema: Any) -> str:
     if "name" in schema:
         return f"{kind} {schema['name']}"
     return f"{kind} ({schema['logicalType']})" if "logicalType" in schema else str(kind)
+
+
+def _missing(path: str, field: Mapping[str, Any]) -> AvroEncodingError:
+    return _error(path, _shown(field["type"]), "nothing: the field is missing")
 
 
 def _error(path: str, expected: str, actual: str) -> AvroEncodingError:

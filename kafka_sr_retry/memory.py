@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from contextlib import suppress
 from typing import TypeVar
 
 _K = TypeVar("_K")
@@ -15,7 +15,7 @@ class Memory(dict[_K, _V]):
     A memory is equal to itself alone, and so can stand in a set.
     """
 
-    __slots__ = ("__weakref__", "_capacity", "_lock")
+    __slots__ = ("__weakref__", "_capacity")
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -26,10 +26,10 @@ class Memory(dict[_K, _V]):
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self._capacity = capacity
-        self._lock = threading.Lock()
 
     def remember(self, key: _K, value: _V) -> None:
-        with self._lock:
-            while len(self) >= self._capacity and key not in self:
+        self[key] = value
+        while len(self) > self._capacity:
+            # another thread may be doing the same; a lock would have to be renewed in each fork's child
+            with suppress(KeyError, RuntimeError, StopIteration):
                 del self[next(iter(self))]
-            self[key] = value

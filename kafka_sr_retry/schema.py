@@ -10,6 +10,9 @@ from typing import Any
 
 __all__ = ["RegisteredSchema", "Schema", "SchemaReference"]
 
+MAX_ID = 2**31 - 1
+"""Of a schema: ids are positive and fit into the four bytes of the wire format as an int32."""
+
 
 @dataclass(frozen=True, slots=True)
 class SchemaReference:
@@ -99,7 +102,7 @@ def same_schema(schema: Schema, text: str) -> bool:
         return True
     try:
         return bool(_canonical(_avro(schema.schema_str), "") == _canonical(_avro(text), ""))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return True
 
 

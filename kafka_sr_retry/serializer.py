@@ -11,12 +11,12 @@ from typing import Any
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError, Serializer
 
 from .client import SchemaRegistryClient
-from .config import SerializerSettings, parse, split
+from .config import PREFIX, SerializerSettings, parse, split
 from .encoding import AvroSchema, Write
 from .errors import ConfigurationError
 from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
 from .memory import Memory
-from .schema import RegisteredSchema, Schema
+from .schema import MAX_ID, RegisteredSchema, Schema
 from .subjects import BY_TYPE, topic_subject_name_strategy
 
 __all__ = ["AvroSerializer"]
@@ -97,8 +97,17 @@ class AvroSerializer(Serializer):
         its memory and connections.
         """
         parts = split(conf, is_key=is_key)
-        client = schema_registry_client if schema_registry_client is not None else parts.client
-        return cls(client, schema_str, to_dict, parts.serializer), parts.kafka
+        if schema_registry_client is not None:
+            return cls(schema_registry_client, schema_str, to_dict, parts.serializer), parts.kafka
+        client = SchemaRegistryClient(parts.client, prefix=PREFIX)
+        return cls._owning(client, schema_str, to_dict, parts.serializer), parts.kafka
+
+    @classmethod
+    def _owning(cls, client: SchemaRegistryClient, *arguments: Any) -> AvroSerializer:
+        """One whose ``close()`` closes the client."""
+        serializer = cls(client, *arguments)
+        serializer._owns_client = True
+        return serializer
 
     def __call__(self, obj: Any, ctx: SerializationContext | None = None) -> bytes | None:
         """The message's bytes; ``None`` stays ``None``, a tombstone.
@@ -110,10 +119,10 @@ class AvroSerializer(Serializer):
         if obj is None:
             return None
         try:
-            write = self._values[ctx.topic] if ctx.field is _VALUE else self._find(ctx)  # type: ignore[union-attr]
+            write = self._values[ctx.topic] if ctx.field is _VALUE else None  # type: ignore[union-attr]
         except (KeyError, AttributeError):
-            write = self._find(ctx)
-        return write(obj, ctx)
+            write = None
+        return (write or self._find(ctx))(obj, ctx)
 
     def bind(self, topic: str, field: MessageField = MessageField.VALUE) -> Callable[[Any], bytes | None]:
         """The serializer for one topic and field, of one argument: for producers whose ``value_serializer`` takes only
@@ -122,7 +131,7 @@ class AvroSerializer(Serializer):
         Raises:
             ConfigurationError: with ``header_schema_id_serializer``: such producers give no headers to write to.
         """
-        if self._settings.schema_id_serializer is header_schema_id_serializer:
+        if getattr(self._frame, "__name__", "") == header_schema_id_serializer.__name__:  # ours or Confluent's
             raise ConfigurationError(
                 "bind() gives no headers to write to: use prefix_schema_id_serializer", "schema.id.serializer"
             )
@@ -141,7 +150,7 @@ class AvroSerializer(Serializer):
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AvroSerializer, self._given
+        return type(self), self._given
 
     def _find(self, ctx: SerializationContext | None) -> Write:
         subject = self._strategy(ctx, self._record_name)
@@ -199,11 +208,14 @@ def _schema(given: Any) -> Schema | RegisteredSchema:
             raise ConfigurationError(f"schema_str {str(given)!r} cannot be read: {error}", "schema_str") from error
     if isinstance(given, (dict, list)):
         return Schema(json.dumps(given))
-    if isinstance(given, (Schema, RegisteredSchema)):
-        return given
-    if hasattr(given, "schema_id") and hasattr(given, "schema"):
-        return RegisteredSchema(given.schema_id, given.guid, given.subject, given.version, _as_ours(given.schema))
-    return _as_ours(given)
+    if not hasattr(given, "schema_id"):
+        return _as_ours(given)
+    if type(given.schema_id) is not int or not 0 < given.schema_id <= MAX_ID:
+        raise ConfigurationError(
+            f"schema_str is a RegisteredSchema whose schema_id is {given.schema_id!r}, not a positive int32",
+            "schema_str",
+        )
+    return RegisteredSchema(given.schema_id, given.guid, given.subject, given.version, _as_ours(given.schema))
 
 
 def _as_ours(schema: Any) -> Schema:
@@ -214,4 +226,6 @@ def _as_ours(schema: Any) -> Schema:
             f"{type(schema).__name__}",
             "schema_str",
         )
+    if schema.schema_type != "AVRO":
+        raise ConfigurationError(f"schema_str is a schema of type {schema.schema_type}, not AVRO", "schema_str")
     return schema if isinstance(schema, Schema) else Schema.from_dict(schema.to_dict())

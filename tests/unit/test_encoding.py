@@ -1,0 +1,420 @@
+"""An object becomes fastavro's bytes, or an error that names the field and never its content."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import uuid
+from collections import deque
+from io import BytesIO
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kafka_sr_retry import (
+    AvroEncodingError,
+    AvroSerializer,
+    ConfigurationError,
+    RegisteredSchema,
+    Schema,
+    record_subject_name_strategy,
+)
+
+PREFIX = b"\0\0\0\0\7"
+SECRET = "hunter2"
+
+
+def serializer(schema: Any, **conf: Any) -> AvroSerializer:
+    """One that knows its id, and asks nobody."""
+    known = RegisteredSchema(7, None, None, None, Schema(json.dumps(schema)))
+    conf = {"subject.name.strategy": lambda ctx, name: "subject"} | conf
+    return AvroSerializer({"url": "http://127.0.0.1:1"}, known, None, conf)
+
+
+def misfit(schema: Any, value: Any, **conf: Any) -> AvroEncodingError:
+    with pytest.raises(AvroEncodingError) as caught:
+        serializer(schema, **conf)(value)
+    return caught.value
+
+
+def record(name: str = "R", **fields: Any) -> dict[str, Any]:
+    return {"type": "record", "name": name, "fields": [{"name": n, "type": t} for n, t in fields.items()]}
+
+
+def array(items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def mapping(values: Any) -> dict[str, Any]:
+    return {"type": "map", "values": values}
+
+
+def logical(base: str, name: str, **more: Any) -> dict[str, Any]:
+    return {"type": base, "logicalType": name, **more}
+
+
+ENUM = {"type": "enum", "name": "Suit", "symbols": ["HEARTS", "SPADES"]}
+FIXED = {"type": "fixed", "name": "Hash", "size": 4}
+ITEM = record("Item", price="double")
+CARD = record("Card", number="string")
+CASH = record("Cash", cents="long")
+
+# -- where, what, instead of what --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "path", "expected", "actual"),
+    [
+        (record(id="long"), {"id": SECRET}, "id", "long", "str"),
+        (record(id="string"), {"id": 5}, "id", "string", "int"),
+        (record(id="bytes"), {"id": SECRET}, "id", "bytes", "str"),
+        (record(id="long"), {"id": None}, "id", "long", "None"),
+        (record(id="long"), {}, "id", "long", "missing"),
+        (record(id="long"), {"di": 1}, "id", "long", "missing"),
+        (record(a=record("Inner", b="long")), {"a": {"b": SECRET}}, "a.b", "long", "str"),
+        (record(a=record("Inner", b="long")), {"a": {}}, "a.b", "long", "missing"),
+        (record(a=record("Inner", b="long")), {"a": [SECRET]}, "a", "Inner", "list"),
+        (record(items=array(ITEM)), {"items": 3 * [{"price": 1}] + [{"price": ""}]}, "items[3].price", "double", "str"),
+        (record(items=array(ITEM)), {"items": 5}, "items", "array", "int"),
+        (record(items=array(array("long"))), {"items": [[1], [2, SECRET]]}, "items[1][1]", "long", "str"),
+        (record(prices=mapping(ITEM)), {"prices": {"EUR": {"price": SECRET}}}, "prices['EUR'].price", "double", "str"),
+        (record(prices=mapping("long")), {"prices": {5: 5}}, "prices", "string keys", "int"),
+        (record(prices=mapping("long")), {"prices": [1]}, "prices", "map", "list"),
+        (record(suit=ENUM), {"suit": SECRET}, "suit", "HEARTS, SPADES", "str"),
+        (record(suit=ENUM), {"suit": 0}, "suit", "HEARTS, SPADES", "int"),
+        (record(hash=FIXED), {"hash": b"12345"}, "hash", "4 bytes", "bytes"),
+        (record(hash=FIXED), {"hash": "1234"}, "hash", "4 bytes", "str"),
+        (record(note=["null", "long"]), {"note": SECRET}, "note", "null, long", "str"),
+        (record(paid=["null", CASH]), {"paid": {"cents": SECRET}}, "paid.cents", "long", "str"),
+        (record(paid=["null", array("long")]), {"paid": [1, SECRET]}, "paid[1]", "long", "str"),
+        (record(paid=[CARD, CASH]), {"paid": {"number": 5}}, "paid", "Card", "dict"),
+        (record(n="long"), {"n": 2**63}, "n", "long", "int"),
+        (record(n="double"), {"n": SECRET}, "n", "double", "str"),
+    ],
+)  # fmt: skip
+def test_a_misfit_names_its_place(schema: Any, value: Any, path: str, expected: str, actual: str) -> None:
+    error = misfit(schema, value)
+    assert error.field_path == path
+    assert expected in error.expected
+    assert actual in error.actual
+    assert path in str(error)
+    assert "Nothing was sent" in str(error)
+    assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "expected", "actual"),
+    [
+        ("long", SECRET, "long", "str"),
+        (record(id="long"), SECRET, "record R", "str"),
+        (record(id="long"), [1], "record R", "list"),
+        (ENUM, SECRET, "HEARTS", "str"),
+        (FIXED, b"1", "4 bytes", "bytes"),
+        (["null", "long"], SECRET, "null, long", "str"),
+        (array("long"), 5, "array", "int"),
+        ("bytes", 5, "bytes", "int"),
+    ],
+)
+def test_a_misfit_of_the_object_itself_has_an_empty_path(schema: Any, value: Any, expected: str, actual: str) -> None:
+    error = misfit(schema, value)
+    assert error.field_path == ""
+    assert expected in error.expected
+    assert actual in error.actual
+    assert SECRET not in str(error)
+
+
+def test_a_misfit_in_a_top_level_array_has_its_index() -> None:
+    assert misfit(array(ITEM), [{"price": 1.0}, {"price": SECRET}]).field_path == "[1].price"
+
+
+def test_the_first_misfit_in_the_schemas_order_is_named() -> None:
+    assert misfit(record(a="long", b="long"), {"b": "x", "a": "y"}).field_path == "a"
+
+
+def test_a_recursive_type_is_followed() -> None:
+    node = record("Node", value="long", next=["null", "Node"])
+    assert misfit(node, {"value": 1, "next": {"value": 2, "next": {"value": SECRET}}}).field_path == "next.next.value"
+
+
+def test_a_named_type_of_a_namespace_is_followed() -> None:
+    schema = record("R", a={"type": "record", "name": "I", "fields": [{"name": "n", "type": "long"}]}, b="I")
+    assert misfit(schema | {"namespace": "shop"}, {"a": {"n": 1}, "b": {"n": SECRET}}).field_path == "b.n"
+
+
+@pytest.mark.parametrize(
+    ("field", "good"),
+    [
+        (array("string"), {"a", "b"}),
+        (array("string"), deque(["a"])),
+        (array("string"), dict.fromkeys("ab").keys()),
+        ([CARD, CASH], ("Cash", {"cents": 1})),
+        ([CARD, CASH], {"-type": "Cash", "cents": 1}),
+        (logical("int", "date"), "2024-02-29"),
+        ("float", 1),
+        ("string", "ü"),
+        (["null", "double"], 1),
+    ],
+)
+def test_what_fastavro_takes_is_not_blamed_for_another_fields_misfit(field: Any, good: Any) -> None:
+    schema = record(good=field, bad="long")
+    assert serializer(schema)({"good": good, "bad": 1})
+    assert misfit(schema, {"good": good, "bad": SECRET}).field_path == "bad"
+
+
+def test_a_missing_field_with_a_default_is_not_blamed() -> None:
+    schema = record(good="long", bad="long")
+    schema["fields"][0]["default"] = 3
+    assert misfit(schema, {"bad": SECRET}).field_path == "bad"
+
+
+@pytest.mark.parametrize("value", [("Cash", {"cents": SECRET}), {"-type": "Cash", "cents": SECRET}])
+def test_a_misfit_inside_a_named_branch_of_a_union_has_its_path(value: Any) -> None:
+    assert misfit(record(paid=[CARD, CASH]), {"paid": value}).field_path == "paid.cents"
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (logical("int", "date"), SECRET),
+        (logical("long", "timestamp-millis"), SECRET),
+        (logical("int", "time-millis"), SECRET),
+        (logical("bytes", "decimal", precision=3, scale=2), SECRET),
+        (logical("bytes", "decimal", precision=3, scale=2), decimal.Decimal("123.45")),
+        (logical("bytes", "decimal", precision=3, scale=2), decimal.Decimal("1.234")),
+        (logical("string", "uuid"), 5),
+        (logical("long", "timestamp-millis"), datetime.time(1)),
+    ],
+)
+def test_a_misfit_of_a_logical_type_names_it_and_its_field(schema: dict[str, Any], value: Any) -> None:
+    error = misfit(record(a=record("Inner", when=schema)), {"a": {"when": value}})
+    assert error.field_path == "a.when"
+    assert schema["logicalType"] in error.expected
+    assert type(value).__name__ in error.actual
+    assert SECRET not in str(error)
+    assert "123.45" not in str(error)
+
+
+class Treacherous(dict[str, Any]):
+    def get(self, *_: Any) -> Any:
+        raise RuntimeError(SECRET)
+
+    __getitem__ = get
+
+
+def test_an_object_whose_own_methods_raise_is_a_misfit_that_shows_nothing() -> None:
+    error = misfit(record(id="long"), Treacherous(id=1))
+    assert error.actual == "Treacherous, which raised RuntimeError"
+    assert SECRET not in str(error)
+
+
+def test_a_misfit_too_deep_to_follow_is_still_a_misfit() -> None:
+    value: Any = SECRET
+    for _ in range(2_000):
+        value = {"next": value}
+    assert SECRET not in str(misfit(record("Node", next=["null", "Node"]), value))
+
+
+# -- validate.strict ---------------------------------------------------------------------------
+
+STRICT = {"validate.strict": True}
+ALLOW_DEFAULT = {"validate.strict.allow.default": True}
+
+
+def test_an_additional_field_passes_unless_strict() -> None:
+    order = {"id": 1, "extra": SECRET}
+    assert serializer(record(id="long"))(order) == PREFIX + b"\2"
+    for conf in (STRICT, ALLOW_DEFAULT):
+        assert "extra" in str(misfit(record(id="long"), order, **conf))
+
+
+def test_an_additional_field_is_named() -> None:
+    error = misfit(record(id="long"), {"id": 1, "extra": SECRET}, **STRICT)
+    assert error.field_path == "extra"
+    assert SECRET not in str(error)
+
+
+def test_a_nested_additional_field_has_its_path() -> None:
+    value = {"items": [{"price": 1.0}, {"price": 1.0, "extra": SECRET}]}
+    assert misfit(record(items=array(ITEM)), value, **STRICT).field_path == "items[1].extra"
+
+
+def test_a_missing_field_that_may_be_null_is_refused_if_strict() -> None:
+    schema = record(items=array(record("Item", note=["null", "string"])))
+    value = {"items": [{"note": None}, {}]}
+    assert serializer(schema)(value)
+    error = misfit(schema, value, **STRICT)
+    assert error.field_path == "items[1].note"
+    assert "missing" in error.actual
+
+
+def test_strict_that_allows_defaults() -> None:
+    schema = record(id="long", n="long")
+    schema["fields"][1]["default"] = 3
+    assert serializer(schema, **ALLOW_DEFAULT)({"id": 1}) == PREFIX + b"\2\6"
+    assert misfit(schema, {"id": 1}, **STRICT).field_path == "n"
+    assert misfit(schema, {"n": 1}, **ALLOW_DEFAULT).field_path == "id"
+
+
+def test_a_default_fills_a_missing_field() -> None:
+    schema = record(id="long", n="long")
+    schema["fields"][1]["default"] = 3
+    assert serializer(schema)({"id": 1}) == PREFIX + b"\2\6"
+
+
+# -- bytes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schema", ["bytes", {"type": "bytes"}])
+@pytest.mark.parametrize("value", [b"", b"raw", bytearray(b"raw"), memoryview(b"raw")])
+def test_top_level_bytes_are_written_raw(schema: Any, value: Any) -> None:
+    assert serializer(schema)(value) == PREFIX + bytes(value)
+
+
+def test_bytes_in_a_record_have_avros_length() -> None:
+    assert serializer(record(data="bytes"))({"data": b"raw"}) == PREFIX + b"\6raw"
+
+
+def test_a_known_record_has_known_bytes() -> None:
+    schema = record(id="long", note="string", paid="boolean")
+    assert serializer(schema)({"id": 1, "note": "ab", "paid": True}) == PREFIX + b"\2\4ab\1"
+
+
+# -- the same bytes as fastavro ----------------------------------------------------------------
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+_PRIMITIVES: list[tuple[Any, st.SearchStrategy[Any]]] = [
+    ("null", st.none()),
+    ("boolean", st.booleans()),
+    ("int", st.integers(-(2**31), 2**31 - 1)),
+    ("long", st.integers(-(2**63), 2**63 - 1)),
+    ("float", st.floats(width=32)),
+    ("double", st.floats()),
+    ("string", _TEXT),
+    ({"type": "string"}, _TEXT),
+    (logical("int", "date"), st.dates()),
+    (logical("long", "timestamp-micros"), st.datetimes(timezones=st.just(datetime.timezone.utc))),
+    (logical("string", "uuid"), st.uuids()),
+    (logical("bytes", "decimal", precision=9, scale=2), st.decimals(-9999, 9999, places=2)),
+]
+
+
+@st.composite
+def _schemas(draw: st.DrawFn, names: list[int], depth: int = 2) -> tuple[Any, st.SearchStrategy[Any]]:
+    """A schema and the objects that fit it."""
+    kinds = ["primitive", "enum", "fixed"] + (["record", "array", "map", "optional"] if depth else [])
+    kind = draw(st.sampled_from(kinds))
+    inner = _schemas(names, depth - 1)
+    if kind == "primitive":
+        return draw(st.sampled_from(_PRIMITIVES))
+    if kind == "array":
+        schema, values = draw(inner)
+        return array(schema), st.lists(values, max_size=3)
+    if kind == "map":
+        schema, values = draw(inner)
+        return mapping(schema), st.dictionaries(_TEXT, values, max_size=3)
+    if kind == "optional":
+        schema, values = draw(inner.filter(lambda drawn: drawn[0] != "null" and not isinstance(drawn[0], list)))
+        return ["null", schema], st.none() | values
+    names.append(len(names))
+    name = f"T{len(names)}"
+    if kind == "enum":
+        return {"type": "enum", "name": name, "symbols": ["A", "B", "C"]}, st.sampled_from("ABC")
+    if kind == "fixed":
+        return {"type": "fixed", "name": name, "size": 3}, st.binary(min_size=3, max_size=3)
+    fields = draw(st.lists(inner, min_size=1, max_size=4))
+    schema = record(name, **{f"f{i}": schema for i, (schema, _) in enumerate(fields)})
+    return schema, st.fixed_dictionaries({f"f{i}": values for i, (_, values) in enumerate(fields)})
+
+
+def fastavros(schema: Any, value: Any) -> bytes:
+    out = BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), value)
+    return out.getvalue()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_the_bytes_are_fastavros_behind_the_prefix(data: st.DataObject) -> None:
+    schema, values = data.draw(_schemas([]))
+    value = data.draw(values.filter(lambda value: value is not None))
+    if isinstance(schema, dict) and schema["type"] == "bytes":
+        schema = record("Wrapped", decimal=schema)
+        value = {"decimal": value}
+    assert serializer(schema)(value) == PREFIX + fastavros(schema, value)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_an_intruder_in_any_field_is_found_there(data: st.DataObject) -> None:
+    schema, values = data.draw(_schemas([]).filter(lambda drawn: isinstance(drawn[0], dict) and "fields" in drawn[0]))
+    value = data.draw(values)
+    field = data.draw(st.sampled_from(schema["fields"]).filter(lambda field: field["type"] not in ("null", "boolean")))
+    error = misfit(schema, value | {field["name"]: object()})
+    assert error.field_path == field["name"]
+    assert "object" in error.actual
+
+
+# -- what is no Avro schema --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "42",
+        "null",
+        "true",
+        "string",
+        '"nope"',
+        "{}",
+        '{"type":"recrd"}',
+        '{"type":"record"}',
+        '{"type":"record","name":"R","fields":{"a":"long"}}',
+        '{"type":"record","name":"R","fields":[{"name":"a"}]}',
+        '{"type":"record","name":"R","fields":[{"name":"a","type":"Missing"}]}',
+        '{"type":"record","name":"R","fields":[{"name":"a","type":"long","default":"x"}]}',
+        '{"type":"enum","name":"E","symbols":["A","A"]}',
+        '{"type":"fixed","name":"F"}',
+        '{"type":"array"}',
+        '{"type":"map"}',
+        '{"type":"object","properties":{}}',
+        'syntax = "proto3";',
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_avro_schema_is_refused_at_construction(text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        AvroSerializer({"url": "http://127.0.0.1:1"}, text)
+    assert caught.value.key == "schema_str"
+    assert "schema" in str(caught.value)
+
+
+def test_an_unknown_type_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"shop\.Missing"):
+        serializer(record(a="shop.Missing"))
+
+
+# -- to_dict and names -------------------------------------------------------------------------
+
+
+def test_to_dict_turns_an_object_into_its_record() -> None:
+    known = RegisteredSchema(7, None, None, None, Schema(json.dumps(record(id="string"))))
+    conf = {"subject.name.strategy": record_subject_name_strategy}
+    to_dict = AvroSerializer({"url": "http://127.0.0.1:1"}, known, lambda obj, ctx: {"id": obj.hex}, conf)
+    assert to_dict(uuid.UUID(int=0)) == PREFIX + b"\x40" + b"0" * 32
+
+
+def test_an_error_is_the_callers_own_each_time() -> None:
+    serialize = serializer(record(id="long"))
+    errors = []
+    for _ in range(2):
+        with pytest.raises(AvroEncodingError) as caught:
+            serialize({"id": "x"})
+        errors.append(caught.value)
+    assert errors[0] is not errors[1]
+    assert serialize({"id": 1}) == PREFIX + b"\2"

@@ -1,0 +1,233 @@
+"""Schemas: their JSON, what counts as the same one, and all that may be given as one."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import confluent_kafka.schema_registry as confluent
+import pytest
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from kafka_sr_retry import AvroSerializer, ConfigurationError, RegisteredSchema, Schema, SchemaReference
+from kafka_sr_retry.schema import bare_subject, same_schema
+from kafka_sr_retry.testing import SchemaRegistryServer
+
+ORDER: dict[str, Any] = {
+    "type": "record",
+    "name": "Order",
+    "namespace": "shop",
+    "fields": [{"name": "id", "type": "long"}, {"name": "note", "type": ["null", "string"], "default": None}],
+}
+TEXT = json.dumps(ORDER)
+VALUE = SerializationContext("orders", MessageField.VALUE)
+
+# -- the registry's JSON -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        Schema(TEXT),
+        Schema("{}", "JSON"),
+        Schema(TEXT, "AVRO", (SchemaReference("shop.Item", "items-value", 3),)),
+        Schema(TEXT, metadata={"properties": {"owner": "shop"}}, rule_set={"domainRules": []}),
+    ],
+)
+def test_a_schema_survives_its_json(schema: Schema) -> None:
+    assert Schema.from_dict(json.loads(json.dumps(schema.to_dict()))) == schema
+    assert pickle.loads(pickle.dumps(schema)) == schema
+
+
+def test_a_schemas_json_has_the_registrys_names() -> None:
+    schema = Schema(TEXT, "AVRO", (SchemaReference("shop.Item", "items-value", 3),), {"a": 1}, {"b": 2})
+    assert schema.to_dict() == {
+        "schema": TEXT,
+        "schemaType": "AVRO",
+        "references": [{"name": "shop.Item", "subject": "items-value", "version": 3}],
+        "metadata": {"a": 1},
+        "ruleSet": {"b": 2},
+    }
+
+
+def test_an_answer_without_a_type_is_avro() -> None:
+    assert Schema.from_dict({"schema": TEXT}) == Schema(TEXT)
+    assert Schema.from_dict({"schema": TEXT, "schemaType": None, "references": None}) == Schema(TEXT)
+
+
+def test_schemas_are_values() -> None:
+    references = [SchemaReference("a", "b", 1)]
+    assert {Schema(TEXT), Schema(TEXT)} == {Schema(TEXT)}
+    assert Schema(TEXT, references=references) == Schema(TEXT, references=tuple(references))  # type: ignore[arg-type]
+    with pytest.raises(AttributeError):
+        Schema(TEXT).schema_str = "x"  # type: ignore[misc]
+
+
+# -- the same schema ---------------------------------------------------------------------------
+
+
+def changed(**changes: Any) -> str:
+    return json.dumps(ORDER | changes)
+
+
+FIELDS = ORDER["fields"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(ORDER, indent=4),
+        json.dumps(dict(reversed(ORDER.items()))),
+        changed(doc="An order", aliases=["Purchase"]),
+        changed(name="shop.Order", namespace="ignored.because.the.name.is.full"),
+        changed(fields=[FIELDS[0] | {"type": {"type": "long"}}, FIELDS[1]]),
+        changed(fields=[FIELDS[0], {"name": "note", "type": ["null", "string"]}]),
+        changed(fields=[FIELDS[0] | {"type": {"type": "long", "logicalType": "timestamp-millis"}}, FIELDS[1]]),
+    ],
+)
+def test_a_schema_is_the_same_however_a_registry_formats_it(text: str) -> None:
+    assert same_schema(Schema(TEXT), text)
+    assert same_schema(Schema(text), TEXT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"string"',
+        "[]",
+        changed(name="Purchase"),
+        changed(namespace="store"),
+        changed(fields=[]),
+        changed(fields=FIELDS[:1]),
+        changed(fields=FIELDS[::-1]),
+        changed(fields=[FIELDS[0] | {"type": "int"}, FIELDS[1]]),
+        changed(fields=[FIELDS[0], FIELDS[1] | {"type": ["string", "null"]}]),
+        changed(fields=[FIELDS[0], FIELDS[1] | {"name": "memo"}]),
+    ],
+)
+def test_another_schema_is_not_the_same(text: str) -> None:
+    assert not same_schema(Schema(TEXT), text)
+    assert not same_schema(Schema(text), TEXT)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('{"type":"enum","name":"E","symbols":["A","B"]}', '{"type":"enum","name":"E","symbols":["B","A"]}'),
+        ('{"type":"fixed","name":"F","size":2}', '{"type":"fixed","name":"F","size":3}'),
+        ('{"type":"array","items":"int"}', '{"type":"array","items":"long"}'),
+        ('{"type":"map","values":"int"}', '{"type":"array","items":"int"}'),
+        ('"int"', '"long"'),
+    ],
+)
+def test_other_kinds_are_told_apart(one: str, other: str) -> None:
+    assert same_schema(Schema(one), one)
+    assert not same_schema(Schema(one), other)
+
+
+def test_a_nested_name_inherits_its_namespace() -> None:
+    def nested(name: str, namespace: str | None = None) -> str:
+        inner: dict[str, Any] = {"type": "fixed", "name": name, "size": 2}
+        if namespace is not None:
+            inner["namespace"] = namespace
+        fields = [{"name": "f", "type": inner}, {"name": "g", "type": name}]
+        return json.dumps({"type": "record", "name": "R", "namespace": "a.b", "fields": fields})
+
+    assert same_schema(Schema(nested("F")), nested("a.b.F"))
+    assert not same_schema(Schema(nested("F")), nested("a.c.F"))
+    assert not same_schema(Schema(nested("F")), nested("F", namespace=""))
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"type":"record"}'])
+def test_what_cannot_be_read_may_be_the_same(text: str) -> None:
+    assert same_schema(Schema(TEXT), text)
+
+
+def test_other_languages_are_not_compared() -> None:
+    assert same_schema(Schema('{"type":"object"}', "JSON"), '{"type":"string"}')
+
+
+def test_a_subject_without_its_context() -> None:
+    assert bare_subject(":.lab:orders-value") == "orders-value"
+    assert bare_subject("orders-value") == "orders-value"
+    assert bare_subject("a:.b:c") == "a:.b:c"
+
+
+# -- what may be given as a schema -------------------------------------------------------------
+
+
+def test_every_form_of_a_schema_registers_the_same(schema_registry: SchemaRegistryServer, tmp_path: Path) -> None:
+    path = tmp_path / "order.avsc"
+    path.write_text(TEXT, encoding="utf-8")
+    forms = [TEXT, ORDER, Schema(TEXT), confluent.Schema(TEXT, "AVRO"), path]
+    messages = set()
+    for form in forms:
+        with AvroSerializer({"url": schema_registry.url}, form) as serializer:  # type: ignore[arg-type]
+            messages.add(serializer({"id": 1}, VALUE))
+    assert messages == {b"\0\0\0\0\1\2\0"}
+    assert {json.loads(request.body)["schema"] for request in schema_registry.registrations} == {TEXT}
+    assert len(schema_registry.registrations) == len(forms)
+
+
+def test_a_text_is_registered_as_it_was_written(schema_registry: SchemaRegistryServer) -> None:
+    text = '{ "type" : "long",   "doc":"\\u00fc ü" }'
+    with AvroSerializer({"url": schema_registry.url}, text) as serializer:
+        serializer(1, VALUE)
+    (request,) = schema_registry.registrations
+    assert json.loads(request.body)["schema"] == text
+
+
+def test_a_list_is_a_union(schema_registry: SchemaRegistryServer) -> None:
+    with AvroSerializer({"url": schema_registry.url}, ["null", "long"]) as serializer:
+        assert serializer(1, VALUE) == b"\0\0\0\0\1\2\2"
+
+
+def test_confluents_references_and_metadata_are_registered(schema_registry: SchemaRegistryServer) -> None:
+    item = '{"type":"record","name":"Item","namespace":"shop","fields":[]}'
+    schema_registry.register("items-value", item)
+    theirs = confluent.Schema(
+        TEXT,
+        "AVRO",
+        [confluent.SchemaReference("shop.Item", "items-value", 1)],
+        confluent.Metadata(None, confluent.MetadataProperties({"owner": "shop"}), None),
+    )
+    with AvroSerializer({"url": schema_registry.url}, theirs) as serializer:  # type: ignore[arg-type]
+        serializer({"id": 1}, VALUE)
+    (request,) = schema_registry.registrations
+    content = json.loads(request.body)
+    assert content["references"] == [{"name": "shop.Item", "subject": "items-value", "version": 1}]
+    assert content["metadata"]["properties"] == {"owner": "shop"}
+
+
+@pytest.mark.parametrize(
+    "registered",
+    [
+        RegisteredSchema(42, None, None, None, Schema(TEXT)),
+        confluent.RegisteredSchema(subject="s", version=1, schema_id=42, guid=None, schema=confluent.Schema(TEXT)),
+    ],
+)
+def test_a_registered_schema_carries_its_id(registered: Any) -> None:
+    with AvroSerializer({"url": "http://127.0.0.1:1"}, registered) as serializer:
+        assert serializer({"id": 1}, VALUE) == b"\0\0\0\0\x2a\2\0"
+
+
+@pytest.mark.parametrize("schema_id", [0, -1, 2**31, "7", True, None])
+def test_a_registered_schema_needs_an_id_that_a_message_can_carry(schema_id: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        AvroSerializer({"url": "http://127.0.0.1:1"}, RegisteredSchema(schema_id, None, None, None, Schema(TEXT)))
+
+
+def test_a_schema_of_another_language_is_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        AvroSerializer({"url": "http://127.0.0.1:1"}, Schema('"string"', "PROTOBUF"))
+
+
+def test_an_avsc_that_cannot_be_read_is_refused_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "order.avsc"
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match=r"order\.avsc"):
+        AvroSerializer({"url": "http://127.0.0.1:1"}, path)
+    with pytest.raises(ConfigurationError, match="missing"):
+        AvroSerializer({"url": "http://127.0.0.1:1"}, tmp_path / "missing.avsc")
