@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -10,9 +11,7 @@ from typing import Any
 
 from .policy import Break, Outcome
 from .request import BadAnswer, RegistryRequest, Reply
-from .schema import RegisteredSchema, Schema, bare_subject, same_schema
-
-_MAX_ID = 2**31 - 1
+from .schema import MAX_ID, RegisteredSchema, Schema, bare_subject, same_schema
 
 
 def read(reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False) -> Outcome:
@@ -61,7 +60,7 @@ def registered(subject: str, schema: Schema, *, normalized: bool) -> Callable[[A
             raise BadAnswer("it returns another schema than the one that was sent")
         return RegisteredSchema(
             schema_id=schema_id,
-            guid=_optional(answer, "guid", str),
+            guid=_guid(answer),
             subject=named if isinstance(named, str) else subject,
             version=_optional(answer, "version", int),
             schema=schema,
@@ -80,7 +79,7 @@ def version_of(subject: str) -> Callable[[Any], RegisteredSchema]:
             raise BadAnswer(f"it names subject {named!r}, not {subject!r}")
         return RegisteredSchema(
             schema_id=_id(answer),
-            guid=_optional(answer, "guid", str),
+            guid=_guid(answer),
             subject=subject,
             version=_optional(answer, "version", int),
             schema=_schema(answer),
@@ -110,7 +109,7 @@ def _object(content: Any) -> dict[str, Any]:
 
 def _id(answer: dict[str, Any]) -> int:
     schema_id = answer.get("id")
-    if not isinstance(schema_id, int) or isinstance(schema_id, bool) or not 0 < schema_id <= _MAX_ID:
+    if not isinstance(schema_id, int) or isinstance(schema_id, bool) or not 0 < schema_id <= MAX_ID:
         raise BadAnswer("its id is not a positive int32")
     return schema_id
 
@@ -127,6 +126,13 @@ def _schema(answer: dict[str, Any]) -> Schema:
 def _optional(answer: dict[str, Any], name: str, kind: type) -> Any:
     value = answer.get(name)
     return value if isinstance(value, kind) and not isinstance(value, bool) else None
+
+
+def _guid(answer: dict[str, Any]) -> str | None:
+    try:
+        return str(uuid.UUID(answer.get("guid")))
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 def _json(body: bytes) -> Any:
@@ -150,7 +156,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds, from RFC 9110's delay or date; a date is measured against the answer's own ``Date``, not our clock."""
     given = headers.get("retry-after", "").strip()
     if given.isascii() and given.isdigit():
-        return float(given)
+        return float(given[:9])
     asked, now = _date(given), _date(headers.get("date", "")) or datetime.now(timezone.utc)
     return max(0.0, (asked - now).total_seconds()) if asked else None
 
@@ -158,6 +164,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=timezone.utc)

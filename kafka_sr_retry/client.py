@@ -16,7 +16,7 @@ from .clock import Clock
 from .config import ClientSettings, parse
 from .credentials import Credentials
 from .endpoints import Call, Endpoints
-from .errors import Failure, RegistryUnavailableError
+from .errors import ConfigurationError, Failure, RegistryUnavailableError
 from .events import Event
 from .flights import Flight, Flights, Overdue
 from .memory import Memory
@@ -42,6 +42,7 @@ class SchemaRegistryClient:
 
     Args:
         conf: configuration keys without the ``schema.registry.`` prefix; see docs/configuration.md.
+        prefix: what stood before each key, for the texts of errors.
         clock: time; given in tests only.
 
     Raises:
@@ -52,9 +53,15 @@ class SchemaRegistryClient:
     time is over.
     """
 
-    def __init__(self, conf: Mapping[str, Any], *, clock: Clock | None = None) -> None:
+    def __init__(self, conf: Mapping[str, Any], *, prefix: str = "", clock: Clock | None = None) -> None:
+        if not isinstance(conf, Mapping):
+            raise ConfigurationError(
+                f"the client's configuration must be a dict such as {{'url': 'http://localhost:8081'}}, not "
+                f"{type(conf).__name__}; Confluent's client cannot stand in for kafka_sr_retry.SchemaRegistryClient",
+                "schema_registry_client",
+            )
         self._conf = dict(conf)
-        self._settings = parse(ClientSettings, self._conf)
+        self._settings = parse(ClientSettings, self._conf, prefix)
         self._settings.tls.context()  # a file that cannot be used is an error now, not at the first message
         self._clock = clock or Clock()
         self._known: Memory[RegistryRequest[Any], Any] = Memory(self._settings.cache_capacity)

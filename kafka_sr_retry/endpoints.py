@@ -17,7 +17,7 @@ WRITES = "writes"
 """Name of the cluster's writes among the endpoints' URLs."""
 
 FORGOTTEN_AFTER = 60.0
-"""Seconds: an outage that nobody has looked at for so long tells nothing about the age of the next failure."""
+"""Seconds: an outage whose next probe has been due for so long tells nothing about the age of the next failure."""
 
 LEADERLESS_QUESTIONS = 10_000
 """How many questions are remembered as unknown to a cluster without a leader."""
@@ -33,7 +33,7 @@ class Outage:
         last: when the latest of them ended.
         not_before: no probe earlier than this.
         resting: whether the server asked for that.
-        probing: whether a call is probing now.
+        prober: the call that is probing now.
         spent: when a call had used up its whole time in this outage, or ``None``.
     """
 
@@ -42,7 +42,7 @@ class Outage:
     last: float = 0.0
     not_before: float = 0.0
     resting: bool = False
-    probing: bool = False
+    prober: Call | None = None
     spent: float | None = None
 
     @property
@@ -51,29 +51,29 @@ class Outage:
         return self.failures >= OPENS_AFTER or self.resting
 
     def admits(self, now: float) -> bool:
-        return not self.open or (now >= self.not_before and not self.probing)
+        return not self.open or (now >= self.not_before and self.prober is None)
 
     def failed(
         self,
         now: float,
         wait: Callable[[int, float], float],
         *,
+        call: Call,
         began: float,
-        probe: bool = False,
         rest: float | None = None,
     ) -> Outage:
-        """After one more failure. An attempt that ``began`` before the latest failure, and was no probe, tells nothing
-        new about time: it counts, and leaves the next probe where it is.
+        """After one more failure of ``call``. An attempt that ``began`` before the latest failure, and was no probe,
+        tells nothing new about time: it counts, and leaves the next probe where it is.
 
         Args:
             wait: (failures, age in seconds) -> seconds until the next probe.
             rest: seconds for which the server asked to be left alone.
         """
-        fresh = not self.failures or now - self.last > FORGOTTEN_AFTER
+        fresh = not self.failures or now - max(self.last, self.not_before) > FORGOTTEN_AFTER
         failures = 1 if fresh else self.failures + 1
         since = now if fresh else self.since
         not_before = self.not_before
-        if fresh or probe or began >= self.last or rest is not None:
+        if fresh or self.prober is call or began >= self.last or rest is not None:
             not_before = now + (rest or 0.0) + wait(failures, now - since)
         return Outage(
             failures=failures,
@@ -81,7 +81,7 @@ class Outage:
             last=now,
             not_before=max(not_before, self.not_before if self.resting else 0.0),
             resting=rest is not None or (self.resting and now < self.not_before),
-            probing=self.probing,
+            prober=None if self.prober is call else self.prober,
             spent=None if fresh else self.spent,
         )
 
@@ -110,7 +110,6 @@ class Call:
     rounds: int = 0
     asked: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)
-    probes: set[str] = field(default_factory=set)
     again: str | None = None
     no_leader: bool = False
 
@@ -135,10 +134,17 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The call is over. ``retry_after``: seconds until another makes sense, ``None`` where that is unknown."""
+    """The call is over.
+
+    Attributes:
+        why: in words.
+        retry_after: seconds until another makes sense, ``None`` where that is unknown.
+        waited_out: whether the call has waited for the outage's end in vain.
+    """
 
     why: str
     retry_after: float | None = None
+    waited_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +207,7 @@ class Endpoints:
             self._take_probe(call, step.endpoint)
             if self._held(call):
                 self._take_probe(call, WRITES)
-        elif isinstance(step, Stop) and call.spends:
+        elif isinstance(step, Stop) and step.waited_out and call.spends:
             for name in self._blockers(call, now):
                 if self._outages[name].spent is None:
                     self._outages[name] = replace(self._outages[name], spent=now)
@@ -222,14 +228,13 @@ class Endpoints:
         self.changed.notify_all()
         call.again = endpoint if action is Action.AGAIN else None
         if action is Action.AGAIN:
-            self._release_probe(call, endpoint)
             return []
         call.asked.add(endpoint)
         if action is Action.SKIP:
             call.skipped.add(endpoint)
         if action in (Action.NEXT, Action.REST, Action.SKIP):
             return self._failed(call, endpoint, now, began, rest)
-        changes = self._recovered(call, endpoint, now)
+        changes = self._recovered(endpoint, now)
         if action is Action.NO_LEADER:
             call.no_leader = True
             if len(self._leaderless) < LEADERLESS_QUESTIONS:
@@ -239,13 +244,13 @@ class Endpoints:
         # a known schema is answered without a leader too: only one that was unknown tells of a new leader
         if action is Action.ACCEPT and self._held(call):
             self._leaderless.clear()
-            changes += self._recovered(call, WRITES, now)
+            changes += self._recovered(WRITES, now)
         return changes
 
     def leave(self, call: Call) -> None:
         """The call is over, however it ended."""
         self._line.pop(call, None)
-        for name in tuple(call.probes):
+        for name in self._outages:
             self._release_probe(call, name)
         self.changed.notify_all()
 
@@ -259,10 +264,10 @@ class Endpoints:
             return Stop("the client was closed")
         blockers = self._blockers(call, now)
         outages = [self._outages[name] for name in blockers]
-        due = [outage.not_before for outage in outages if not outage.probing]
+        due = [outage.not_before for outage in outages if outage.prober is None]
         retry_after = max(0.0, min(due) - now) if due else SHORT_WAIT
         if now >= call.deadline:
-            return Stop("total.timeout.ms is over", retry_after)
+            return Stop("total.timeout.ms is over", retry_after, waited_out=True)
         if call.again is not None:
             return Ask(call.again)
         if call.asked:
@@ -283,7 +288,8 @@ class Endpoints:
         if all(outage.spent is not None and call.began >= outage.spent for outage in outages):
             return Stop("the outage goes on", retry_after)
         if len(due) == len(outages) and min(due) >= call.deadline:
-            return Stop("the next attempt would come after total.timeout.ms", retry_after)
+            waited_out = now - call.began > call.deadline - now
+            return Stop("the next attempt would come after total.timeout.ms", retry_after, waited_out)
         self._line[call] = blockers
         return Wait(min((at for at in due if at > now), default=call.deadline))
 
@@ -311,24 +317,19 @@ class Endpoints:
         return outage.admits(now) and next((c for c, names in self._line.items() if name in names), call) is call
 
     def _take_probe(self, call: Call, name: str) -> None:
-        if self._outages[name].open and not self._outages[name].probing:
-            self._outages[name] = replace(self._outages[name], probing=True)
-            call.probes.add(name)
+        if self._outages[name].open and self._outages[name].prober is None:
+            self._outages[name] = replace(self._outages[name], prober=call)
 
     def _release_probe(self, call: Call, name: str) -> None:
-        if name in call.probes:
-            self._outages[name] = replace(self._outages[name], probing=False)
-            call.probes.remove(name)
+        if self._outages[name].prober is call:
+            self._outages[name] = replace(self._outages[name], prober=None)
 
     def _failed(self, call: Call, name: str, now: float, began: float, rest: float | None) -> list[Change]:
-        probe = name in call.probes
-        self._release_probe(call, name)
         before = self._outages[name]
-        after = self._outages[name] = before.failed(now, self._wait, began=began, probe=probe, rest=rest)
+        after = self._outages[name] = before.failed(now, self._wait, call=call, began=began, rest=rest)
         return [] if before.open or not after.open else [Change(name, True, after.failures, now - after.since)]
 
-    def _recovered(self, call: Call, name: str, now: float) -> list[Change]:
-        call.probes.discard(name)
+    def _recovered(self, name: str, now: float) -> list[Change]:
         before = self._outages[name]
         self._outages[name] = _HEALTHY
         return [Change(name, False, before.failures, now - before.since)] if before.open else []

@@ -39,6 +39,7 @@ class Break(Enum):
     BAD_ANSWER = "not the answer of a Schema Registry"
     BAD_REDIRECT = "a redirect that cannot be followed"
     CREDENTIALS = "no credentials could be had"
+    UNSENDABLE = "the request could not be built"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ TABLE: tuple[Row, ...] = (
     Row("stale_connection", Action.AGAIN, broke={Break.STALE}),
     Row("tls", Action.SKIP, broke={Break.TLS},
         advice="Check ssl.ca.location, the server's host name and its certificate's dates."),
+    Row("unsendable", Action.SKIP, broke={Break.UNSENDABLE}, advice="Check http.headers, http.auth and proxy."),
     Row("bad_answer", Action.NEXT, broke={Break.BAD_ANSWER, Break.BAD_REDIRECT}),
     Row("timeout", Action.NEXT, broke={Break.TIMEOUT, Break.CONNECT_TIMEOUT}),
     Row("credentials", Action.NEXT, broke={Break.CREDENTIALS}),

@@ -146,7 +146,7 @@ class Retrying:
                 wait = step.until - now if isinstance(step, Wait) else 0.0
                 self._emit(RetryEvent(**story.common, round=call.rounds, wait=wait, reason=story.reason))
                 story.rounds = call.rounds
-            elif isinstance(step, Ask) and call.asked:
+            elif isinstance(step, Ask) and call.asked and step.endpoint != story.endpoint:
                 self._emit(
                     FailoverEvent(**story.common, failed=story.endpoint, next=step.endpoint, reason=story.reason)
                 )

@@ -47,6 +47,7 @@ _STANDARD_HEADERS = {
 
 
 class _Phase(Enum):
+    BUILDING = "building the request"
     LOOK_UP = "name look-up"
     CONNECTING = "connecting"
     EXCHANGING = "waiting for the answer"
@@ -60,8 +61,9 @@ class _Exchange:
 
     def __init__(self, connect_seconds: float) -> None:
         self.connect_seconds = connect_seconds
-        self.phase = _Phase.LOOK_UP
+        self.phase = _Phase.BUILDING
         self.reused = False
+        """whether the connection was kept alive, and not a byte of the answer has come"""
         self.marks: queue.SimpleQueue[_Phase | Reply] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._watched: socket.socket | None = None
@@ -134,6 +136,11 @@ class _Noted:
             exchange.mark(_Phase.EXCHANGING, self.sock)
         super().putrequest(*args, **kwargs)  # type: ignore[misc]
 
+    def getresponse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().getresponse(*args, **kwargs)  # type: ignore[misc]
+        _exchange.get().reused = False
+        return response
+
 
 class _NotedHTTPConnection(_Noted, HTTPConnection):
     pass
@@ -152,17 +159,26 @@ class _NotedHTTPSPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
+    """requests' adapter over noted connections, which trust whom the given context trusts and nobody else."""
+
     _pools = {"http": _NotedHTTPPool, "https": _NotedHTTPSPool}  # noqa: RUF012
 
+    def __init__(self, context: ssl.SSLContext, pool_size: int) -> None:
+        self._context = context
+        super().__init__(pool_maxsize=pool_size)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
+    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
         if manager.pool_classes_by_scheme.keys() == self._pools.keys():
             manager.pool_classes_by_scheme = self._pools
         return manager
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Would add the CA certificates that come with requests to the context."""
 
 
 class Transport:
@@ -181,6 +197,7 @@ class Transport:
 
     def attempt(self, request: RegistryRequest[Any], endpoint: str, *, request_id: str, seconds: float) -> Reply:
         """One attempt of at most ``seconds``, from the name look-up to the last byte, redirects included."""
+        url = endpoint + request.path
         exchange = _Exchange(self._settings.connect_timeout)
         limit = deadline = time.monotonic() + seconds
         self._under_way.add(exchange)
@@ -188,7 +205,7 @@ class Transport:
             context = contextvars.Context()
             threading.Thread(
                 target=context.run,
-                args=(self._exchange, exchange, request, endpoint, request_id, deadline),
+                args=(self._exchange, exchange, request, url, request_id, deadline),
                 name="kafka-sr-retry-attempt",
                 daemon=True,
             ).start()
@@ -202,9 +219,9 @@ class Transport:
         except queue.Empty:
             slow_connect = exchange.phase is _Phase.CONNECTING and limit < deadline
             broke = Break.CONNECT_TIMEOUT if slow_connect else Break.TIMEOUT
-            return Reply(endpoint, broke, f"{broke.value} ({exchange.phase.value})")
+            return Reply(url, broke, f"{broke.value} ({exchange.phase.value})")
         except RuntimeError as error:
-            return Reply(endpoint, Break.RESET, f"no thread for the attempt: {error}")
+            return Reply(url, Break.RESET, f"no thread for the attempt: {error}")
         finally:
             exchange.abandon()
             self._under_way.discard(exchange)
@@ -212,8 +229,8 @@ class Transport:
     def close(self) -> None:
         """Ends the exchanges under way and closes the connections."""
         for exchange in tuple(self._under_way):
-            exchange.end(Reply("", Break.RESET, "the client was closed"))
             exchange.abandon()
+            exchange.end(Reply("", Break.RESET, "the client was closed"))
         self._session.close()
 
     def forget_connections(self) -> None:
@@ -224,19 +241,15 @@ class Transport:
         session = requests.Session()
         session.trust_env = False
         session.cookies = RequestsCookieJar(policy=DefaultCookiePolicy(allowed_domains=()))
-        adapter = _Adapter(pool_maxsize=self._settings.max_in_flight)
-        adapter.init_poolmanager(
-            10, self._settings.max_in_flight, ssl_context=self._settings.tls.context(client_certificate)
-        )
+        adapter = _Adapter(self._settings.tls.context(client_certificate), self._settings.max_in_flight)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         return session
 
     def _exchange(
-        self, exchange: _Exchange, request: RegistryRequest[Any], endpoint: str, request_id: str, deadline: float
+        self, exchange: _Exchange, request: RegistryRequest[Any], url: str, request_id: str, deadline: float
     ) -> None:
         _exchange.set(exchange)
-        url = endpoint + request.path
         try:
             reply = self._follow(exchange, request, url, request_id, deadline)
         except Exception as error:  # noqa: BLE001 whatever it is, the attempt has failed and its starter must hear of it
@@ -271,6 +284,7 @@ class Transport:
         at_home: bool,
     ) -> Reply:
         settings = self._settings
+        exchange.phase, exchange.reused = _Phase.BUILDING, False
         headers = {**_STANDARD_HEADERS, "X-Request-ID": request_id}
         if request.body is not None:
             headers["Content-Type"] = JSON_TYPE
@@ -280,7 +294,7 @@ class Transport:
         prepared = requests.Request(
             request.method, url, headers, data=request.body, auth=settings.http_auth if at_home else None
         ).prepare()
-        exchange.phase, exchange.reused = _Phase.LOOK_UP, False
+        exchange.phase = _Phase.LOOK_UP
         session = self._session if at_home else self._open(client_certificate=False)
         proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else get_environ_proxies(url)
         timeout = (settings.connect_timeout, max(0.001, deadline - time.monotonic()))
@@ -332,7 +346,9 @@ def _diagnose(error: Exception, exchange: _Exchange) -> tuple[Break, str]:
         e for e in causes if isinstance(e, ssl.SSLError) and not isinstance(e, ssl.SSLEOFError | ssl.SSLZeroReturnError)
     ]
     if any(isinstance(e, CredentialsError) for e in causes):
-        return Break.CREDENTIALS, str(error)
+        return Break.CREDENTIALS, f"{Break.CREDENTIALS.value}: {error}"
+    if exchange.phase is _Phase.BUILDING:
+        return Break.UNSENDABLE, f"{Break.UNSENDABLE.value}: {type(error).__name__}"  # its text may show a header
     if any(isinstance(e, TimeoutError) for e in causes):
         broke = Break.CONNECT_TIMEOUT if exchange.phase is _Phase.CONNECTING else Break.TIMEOUT
         return broke, f"{broke.value} ({exchange.phase.value})"
