@@ -1,0 +1,88 @@
+"""What to do about each error: ``python examples/error_handling.py``.
+
+``SerializingProducer.produce`` wraps what a serializer raises; ours is in ``.exception``. Nothing of a message that
+failed has reached Kafka, and the object is still yours. Needs a Kafka broker and a Schema Registry; say where with
+KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL.
+"""
+
+import os
+import sys
+from typing import Any
+
+from confluent_kafka import SerializingProducer
+from confluent_kafka.error import ValueSerializationError
+
+from kafka_sr_retry import (
+    AvroEncodingError,
+    AvroSerializerBuilder,
+    ConfigurationError,
+    IncompatibleSchemaError,
+    InvalidSchemaError,
+    RegistryAuthError,
+    RegistryUnavailableError,
+    SchemaNotFoundError,
+    SchemaRegistryError,
+)
+
+ORDER = {
+    "type": "record",
+    "name": "Order",
+    "fields": [{"name": "id", "type": "long"}, {"name": "price", "type": "double"}],
+}
+ORDERS: list[dict[str, Any]] = [{"id": 1, "price": 4.5}, {"id": 2, "price": "cheap"}, {"id": 3, "price": 5.0}]
+
+
+def what_to_do(error: BaseException) -> str:
+    """``skip`` this object, try it ``later``, or ``stop``, because no object will pass."""
+    if isinstance(error, AvroEncodingError):
+        print(f"skip: {error.field_path} should be {error.expected}, not {error.actual}")
+        return "skip"
+    if isinstance(error, RegistryUnavailableError):  # down, or without a leader: after all retries
+        when = f"in {error.retry_after:.0f} s" if error.retry_after else "in a while"
+        print(f"later: the registry did not serve in {error.attempts} attempts, again {when}")
+        return "later"
+    if isinstance(error, IncompatibleSchemaError):
+        print(f"stop: the schema breaks the subject's compatibility rule: {error.error_message}")
+    elif isinstance(error, InvalidSchemaError):
+        print(f"stop: the registry does not take the schema: {error.error_message}")
+    elif isinstance(error, SchemaNotFoundError):
+        print("stop: the schema is not registered: register it, or set auto.register.schemas")
+    elif isinstance(error, RegistryAuthError):
+        print(f"stop: the credentials do not serve at {error.url}")
+    elif isinstance(error, SchemaRegistryError):  # what else a registry may refuse
+        print(f"stop: the registry answered {error.http_status_code}/{error.error_code}: {error.error_message}")
+    else:
+        raise error
+    return "stop"
+
+
+def main() -> int:
+    try:
+        producer = SerializingProducer(
+            {
+                "bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
+                "schema.registry.url": os.environ.get("SCHEMA_REGISTRY_URL", "http://localhost:8081"),
+                "value.serializer.builder": AvroSerializerBuilder(schema=ORDER),
+            }
+        )
+    except ConfigurationError as error:
+        print(f"stop: mend the configuration key {error.key}: {error}")
+        return 2
+
+    later = []
+    with producer:
+        for order in ORDERS:
+            try:
+                producer.produce("orders", value=order)
+            except ValueSerializationError as failed:
+                action = what_to_do(failed.exception)
+                if action == "stop":
+                    return 1
+                if action == "later":
+                    later.append(order)
+    print(f"to be sent later: {later}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

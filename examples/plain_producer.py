@@ -1,0 +1,40 @@
+"""Produce Avro keys and values with the plain Producer: ``python examples/plain_producer.py``.
+
+Works with every supported confluent-kafka. Needs a Kafka broker and a Schema Registry; say where with
+KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL.
+"""
+
+import os
+
+from confluent_kafka import Producer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from kafka_sr_retry import AvroSerializer, SchemaRegistryClient
+
+CUSTOMER = {"type": "record", "name": "Customer", "fields": [{"name": "number", "type": "long"}]}
+ORDER = {
+    "type": "record",
+    "name": "Order",
+    "fields": [{"name": "item", "type": "string"}, {"name": "price", "type": "double"}],
+}
+
+conf = {
+    "bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
+    "key.subject.name.strategy.type": "RECORD",  # for keys only; values keep the default, TOPIC
+}
+registry = SchemaRegistryClient({"url": os.environ.get("SCHEMA_REGISTRY_URL", "http://localhost:8081")})
+
+# Twice on the same dict; both share the client's connections. Either rest is the producer's own configuration.
+key_serializer, kafka_conf = AvroSerializer.from_config(conf, CUSTOMER, is_key=True, schema_registry_client=registry)
+value_serializer, _ = AvroSerializer.from_config(conf, ORDER, schema_registry_client=registry)
+
+producer = Producer(kafka_conf)
+for number, item, price in [(1, "tea", 4.5), (2, "coffee", 5.0)]:
+    producer.produce(
+        "orders",
+        key=key_serializer({"number": number}, SerializationContext("orders", MessageField.KEY)),
+        value=value_serializer({"item": item, "price": price}, SerializationContext("orders", MessageField.VALUE)),
+    )
+unsent = producer.flush(30)
+registry.close()
+print(f"{unsent} of 2 orders are still unsent" if unsent else "sent 2 orders")

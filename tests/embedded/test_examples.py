@@ -1,0 +1,177 @@
+"""Each example runs as its docstring says, and its messages are in Kafka."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from kafka_sr_retry.testing import Fault, KafkaMockCluster, SchemaRegistryServer, error, no_leader, retry_after
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Read = Callable[[str], list[tuple[Any, Any]]]
+
+
+@pytest.fixture
+def cluster() -> Iterator[KafkaMockCluster]:
+    """A cluster of this test's own, because examples share topics."""
+    with KafkaMockCluster() as made:
+        yield made
+
+
+@pytest.fixture
+def run(cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer) -> Run:
+    """Runs an example against the embedded pair."""
+
+    def example(name: str, url: str = schema_registry.url, code: int = 0) -> subprocess.CompletedProcess[str]:
+        where = {"KAFKA_BOOTSTRAP_SERVERS": cluster.bootstrap_servers, "SCHEMA_REGISTRY_URL": url}
+        done = subprocess.run(
+            [sys.executable, EXAMPLES / name],
+            env={**os.environ, **where},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return example
+
+
+@pytest.fixture
+def read(cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer) -> Iterator[Read]:
+    """All messages of a topic as (key, value), decoded by Confluent's deserializer."""
+    client = SchemaRegistryClient({"url": schema_registry.url})
+    decode = AvroDeserializer(client)
+
+    def messages(topic: str) -> list[tuple[Any, Any]]:
+        consumer = Consumer(
+            {"bootstrap.servers": cluster.bootstrap_servers, "group.id": "test", "enable.partition.eof": True}
+        )
+        partitions = list(consumer.list_topics(topic, timeout=20).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
+        found, ended = [], 0
+        while ended < len(partitions):
+            message = consumer.poll(20)
+            assert message is not None
+            if message.error():
+                assert message.error().code() == KafkaError._PARTITION_EOF
+                ended += 1
+            else:
+                key = decode(message.key(), SerializationContext(topic, MessageField.KEY))
+                found.append((key, decode(message.value(), SerializationContext(topic, MessageField.VALUE))))
+        consumer.close()
+        return found
+
+    yield messages
+    client.__exit__(None, None, None)
+
+
+def values(found: list[tuple[Any, Any]]) -> list[Any]:
+    return sorted((value for _, value in found), key=repr)
+
+
+@pytest.fixture
+def dead_url() -> Iterator[str]:
+    """A port on which nobody listens, held so that nobody comes to."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
+
+
+def test_every_example_is_tested_and_says_how_to_run_it() -> None:
+    names = {path.name for path in EXAMPLES.glob("*.py")}
+    here = Path(__file__).read_text(encoding="utf-8")
+    for name in names:
+        assert f'run("{name}"' in here, name
+        assert f"python examples/{name}" in (EXAMPLES / name).read_text(encoding="utf-8")
+    assert len(names) == 5
+
+
+def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(no_leader(), no_leader())
+    assert "sent one order" in run("config_dict_producer.py").stdout
+    assert read("orders") == [(None, {"id": 1, "item": "tea", "price": 4.5})]
+    assert len(schema_registry.registrations) == 3
+
+
+def test_the_config_dict_producer_is_short() -> None:
+    assert len((EXAMPLES / "config_dict_producer.py").read_text(encoding="utf-8").splitlines()) < 30
+
+
+def test_the_plain_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
+    assert "sent 2 orders" in run("plain_producer.py").stdout
+    assert sorted(read("orders"), key=repr) == [
+        ({"number": 1}, {"item": "tea", "price": 4.5}),
+        ({"number": 2}, {"item": "coffee", "price": 5.0}),
+    ]
+    assert [request.path for request in schema_registry.registrations] == [
+        "/subjects/Customer/versions",
+        "/subjects/orders-value/versions",
+    ]
+
+
+def test_the_kafka_python_producer(run: Run, read: Read) -> None:
+    assert "sent one reading" in run("kafka_python_producer.py").stdout
+    assert read("readings") == [(None, {"sensor": "roof", "celsius": 21.5})]
+
+
+def test_two_registries(run: Run, read: Read, schema_registry: SchemaRegistryServer, dead_url: str) -> None:
+    shown = run("two_registries.py", url=f"{dead_url},{schema_registry.url}").stdout
+    assert f"failover from {dead_url} to {schema_registry.url}" in shown
+    assert "sent 3 orders" in shown
+    assert values(read("orders")) == [{"id": 1}, {"id": 2}, {"id": 3}]
+    assert len(schema_registry.registrations) == 1
+
+
+def test_error_handling_skips_what_does_not_fit(run: Run, read: Read) -> None:
+    shown = run("error_handling.py").stdout
+    assert "skip: price should be double, not str" in shown
+    assert "to be sent later: []" in shown
+    assert values(read("orders")) == [{"id": 1, "price": 4.5}, {"id": 3, "price": 5.0}]
+
+
+def test_error_handling_keeps_what_an_outage_stopped(
+    run: Run, read: Read, schema_registry: SchemaRegistryServer
+) -> None:
+    schema_registry.fail_always(retry_after(3600), matching=lambda request: request.method == "POST")
+    shown = run("error_handling.py").stdout
+    assert "later: the registry did not serve" in shown
+    assert "{'id': 1, 'price': 4.5}" in shown
+    assert "{'id': 3, 'price': 5.0}" in shown
+    assert read("orders") == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        (error(409), "compatibility rule"),
+        (error(422, 42201), "does not take the schema"),
+        (error(404, 40401), "not registered"),
+        (error(401), "credentials"),
+        (error(400), "answered 400"),
+    ],
+)
+def test_error_handling_stops_at_a_refusal(
+    fault: Fault, advice: str, run: Run, read: Read, schema_registry: SchemaRegistryServer
+) -> None:
+    schema_registry.fail_always(fault, matching=lambda request: request.method == "POST")
+    assert advice in run("error_handling.py", code=1).stdout
+    assert read("orders") == []
+
+
+def test_error_handling_names_the_configuration_key(run: Run, schema_registry: SchemaRegistryServer) -> None:
+    assert "schema.registry.url" in run("error_handling.py", url="localhost:8081", code=2).stdout
+    assert schema_registry.requests == []
