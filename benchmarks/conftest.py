@@ -18,6 +18,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         if ours is None:
             continue
         terminalreporter.section(group)
-        terminalreporter.line(f"ours: {ours * 1e6:.2f} us a message at the median")
+        terminalreporter.line(f"ours: {_shown(ours)} at the median")
         for peer, median in medians.items():
-            terminalreporter.line(f"ours / {peer}: {ours / median:.2f} ({median * 1e6:.2f} us)")
+            terminalreporter.line(f"ours / {peer}: {ours / median:.2f} ({_shown(median)})")
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds * 1e6:.2f} us" if seconds < 1e-3 else f"{seconds:.3f} s"
