@@ -1,0 +1,347 @@
+"""HTTPS: whom the client trusts, as whom it shows itself, and that a wrong certificate is asked about once."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from kafka_sr_retry import Schema, SchemaRegistryClient
+from kafka_sr_retry.errors import ConfigurationError, RegistryUnavailableError, SchemaRegistryError
+from kafka_sr_retry.events import AttemptEvent
+from kafka_sr_retry.testing import SchemaRegistryServer, drip, error, hang, redirect
+
+ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
+
+
+@pytest.fixture(scope="module")
+def ours() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def theirs() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, ours: trustme.CA, theirs: trustme.CA) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    ours.cert_pem.write_to_path(str(folder / "ours.pem"))
+    theirs.cert_pem.write_to_path(str(folder / "theirs.pem"))
+    mine = ours.issue_cert("client@example.org")
+    mine.cert_chain_pems[0].write_to_path(str(folder / "client.pem"))
+    mine.private_key_pem.write_to_path(str(folder / "client.key"))
+    key = load_pem_private_key(mine.private_key_pem.bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"pa55-word"))
+    (folder / "locked.key").write_bytes(locked)
+    return folder
+
+
+class Network:
+    """Registries with certificates of all kinds, and what their client told."""
+
+    def __init__(self, ours: trustme.CA, folder: Path, stack: ExitStack) -> None:
+        self.ours = ours
+        self.folder = folder
+        self.stack = stack
+        self.events: list[Any] = []
+
+    def registry(
+        self, ca: trustme.CA | None = None, host: str = "127.0.0.1", *, asks_client: bool = False, **cert: Any
+    ) -> SchemaRegistryServer:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        (ca or self.ours).issue_cert(host, **cert).configure_cert(context)
+        if asks_client:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.maximum_version = ssl.TLSVersion.TLSv1_2  # 1.3 can lose the refusal behind a request on its way
+            self.ours.configure_trust(context)
+        return self.stack.enter_context(SchemaRegistryServer(ssl_context=context))
+
+    def client(self, *urls: str, **conf: Any) -> SchemaRegistryClient:
+        given = {key.replace("_", "."): str(value) if isinstance(value, Path) else value for key, value in conf.items()}
+        common = {"url": list(urls), "event_cb": self.events.append, "ssl.ca.location": str(self.folder / "ours.pem")}
+        common["total.timeout.ms"] = 10_000
+        return self.stack.enter_context(SchemaRegistryClient(common | given))
+
+    def outcomes(self) -> list[str]:
+        return [event.outcome for event in self.events if isinstance(event, AttemptEvent)]
+
+
+@pytest.fixture
+def network(ours: trustme.CA, folder: Path) -> Iterator[Network]:
+    with ExitStack() as stack:
+        yield Network(ours, folder, stack)
+
+
+def test_a_private_ca_is_trusted(network: Network) -> None:
+    registry = network.registry()
+    registry.fail_next(error(503))
+    client = network.client(registry.url)
+
+    assert [client.register_schema(name, ORDER) for name in "st"] == [1, 1]
+    assert network.outcomes() == ["server_error", "success", "success"]
+
+
+def test_the_given_ca_is_the_only_one_trusted(
+    network: Network, theirs: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one that the machine, or the bundle that comes with requests, trusts."""
+    bundle = str(network.folder / "theirs.pem")
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", bundle)
+    monkeypatch.setattr("certifi.where", lambda: bundle)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.setenv(name, bundle)
+    registry = network.registry(theirs)
+
+    with pytest.raises(SchemaRegistryError, match="TLS failed"):
+        network.client(registry.url).register_schema("s", ORDER)
+    assert not registry.requests
+
+
+def wrong_certificate(kind: str, network: Network, theirs: trustme.CA) -> SchemaRegistryServer:
+    return {
+        "wrong CA": lambda: network.registry(theirs),
+        "wrong host": lambda: network.registry(host="elsewhere.example.org"),
+        "expired": lambda: network.registry(not_after=datetime(2020, 1, 1, tzinfo=timezone.utc)),
+        "client certificate asked": lambda: network.registry(asks_client=True),
+    }[kind]()
+
+
+WRONG = ["wrong CA", "wrong host", "expired", "client certificate asked"]
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_certificate_is_final_for_its_endpoint_and_the_other_serves(
+    network: Network, theirs: trustme.CA, kind: str
+) -> None:
+    wrong, right = wrong_certificate(kind, network, theirs), network.registry()
+    right.fail_next(error(503), error(503))
+
+    assert network.client(wrong.url, right.url).register_schema("s", ORDER) == 1
+    assert network.outcomes() == ["tls", "server_error", "server_error", "success"]
+    assert not wrong.requests
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong_certificates_everywhere_end_the_call_after_one_attempt_each(
+    network: Network, theirs: trustme.CA, kind: str
+) -> None:
+    urls = [wrong_certificate(kind, network, theirs).url for _ in range(2)]
+    with pytest.raises(SchemaRegistryError, match=r"ssl\.ca\.location") as caught:
+        network.client(*urls).register_schema("s", ORDER)
+
+    assert not isinstance(caught.value, RegistryUnavailableError)
+    assert (caught.value.attempts, network.outcomes()) == (2, ["tls", "tls"])
+
+
+def test_a_server_without_tls_is_final_for_its_endpoint(network: Network) -> None:
+    plain = network.stack.enter_context(SchemaRegistryServer())
+    right = network.registry()
+
+    assert network.client(plain.url.replace("http:", "https:"), right.url).register_schema("s", ORDER) == 1
+    assert network.outcomes() == ["tls", "success"]
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_false_trusts_anyone(network: Network, theirs: trustme.CA) -> None:
+    registry = network.registry(theirs, host="elsewhere.example.org")
+
+    assert network.client(registry.url, ssl_ca_location=False).register_schema("s", ORDER) == 1
+
+
+@pytest.mark.parametrize("key", ["client.key", "locked.key"])
+def test_the_client_shows_its_certificate(network: Network, key: str) -> None:
+    registry = network.registry(asks_client=True)
+    client = network.client(
+        registry.url,
+        ssl_certificate_location=network.folder / "client.pem",
+        ssl_key_location=network.folder / key,
+        **({"ssl_key_password": "pa55-word"} if key == "locked.key" else {}),
+    )
+
+    assert client.register_schema("s", ORDER) == 1
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"ssl_key_location": "locked.key", "ssl_key_password": "wr0ng-word"},
+        {"ssl_key_location": "locked.key"},
+        {"ssl_key_location": "ours.pem"},
+        {},
+        {"ssl_certificate_location": "client.key"},
+        {"ssl_ca_location": "client.key"},
+    ],
+    ids=str,
+)
+def test_files_that_cannot_work_are_an_error_at_construction(folder: Path, conf: dict[str, str]) -> None:
+    files = {"ssl_certificate_location": "client.pem", **conf}
+    given = {key.replace("_", "."): value if "password" in key else str(folder / value) for key, value in files.items()}
+    with pytest.raises(ConfigurationError) as caught:
+        SchemaRegistryClient({"url": "https://registry", **given})
+
+    assert (caught.value.key or "").startswith("ssl.")
+    assert "wr0ng-word" not in str(caught.value)
+
+
+def test_a_redirect_never_leaves_https(network: Network) -> None:
+    registry = network.registry()
+    plain = network.stack.enter_context(SchemaRegistryServer())
+    other = network.registry()
+    registry.fail_next(redirect(plain.url))
+
+    assert network.client(registry.url, other.url).register_schema("s", ORDER) == 1
+    assert not plain.requests
+    assert network.outcomes() == ["bad_answer", "success"]
+
+
+def test_a_redirect_to_another_origin_shows_no_client_certificate(network: Network) -> None:
+    home, away = network.registry(asks_client=True), network.registry(asks_client=True)
+    home.fail_always(redirect(away.url))
+    client = network.client(
+        home.url,
+        ssl_certificate_location=network.folder / "client.pem",
+        ssl_key_location=network.folder / "client.key",
+    )
+    with pytest.raises(SchemaRegistryError, match="TLS failed"):
+        client.register_schema("s", ORDER)
+
+    assert not away.requests
+
+
+def test_a_redirect_to_another_origin_trusts_the_same_ca(network: Network) -> None:
+    home, away = network.registry(), network.registry()
+    home.fail_next(redirect(away.url))
+
+    assert network.client(home.url).register_schema("s", ORDER) == 1
+    assert len(away.requests) == 1
+
+
+@pytest.mark.parametrize("fault", [hang(), drip(0.1), drip(0.1, head=True)], ids=lambda fault: fault.name)
+def test_the_request_timeout_bounds_an_exchange_over_tls(network: Network, fault: Any) -> None:
+    slow, right = network.registry(), network.registry()
+    slow.fail_always(fault)
+
+    assert network.client(slow.url, right.url, request_timeout_ms=400).register_schema("s", ORDER) == 1
+    assert network.outcomes() == ["timeout", "success"]
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_handshake_that_does_not_end_is_a_connect_timeout(network: Network, drips: bool) -> None:
+    right = network.registry()
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                head = b"\x16\x03\x03\x40\x00"  # a record of 16 KiB, byte by byte
+                for number in range(10_000):
+                    try:
+                        if drips:
+                            connection.sendall(head[number : number + 1] or b"\x02")
+                    except OSError:
+                        break
+                    if ended.wait(0.03):
+                        break
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        client = network.client(url, right.url, connect_timeout_ms=300)
+        assert client.register_schema("s", ORDER) == 1
+        ended.set()
+        thread.join(10)
+
+    assert network.outcomes() == ["timeout", "success"]
+    assert "connect.timeout.ms" in next(e.detail for e in network.events if isinstance(e, AttemptEvent))
+
+
+@contextmanager
+def tunnel() -> Iterator[tuple[str, list[bytes]]]:
+    """The URL of an HTTP proxy that knows CONNECT, and the heads it was sent."""
+    heads: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def pump(source: socket.socket, target: socket.socket) -> None:
+            try:
+                while data := source.recv(65536):
+                    target.sendall(data)
+            except OSError:
+                pass
+            for end in (source, target):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                heads.append(connection.recv(65536))
+                host, _, port = heads[-1].split()[1].partition(b":")
+                upstream = socket.create_connection((host.decode(), int(port)))
+                connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                back = threading.Thread(target=pump, args=(upstream, connection), daemon=True)
+                back.start()
+                pump(connection, upstream)
+                back.join(10)
+                connection.close()
+                upstream.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", heads
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def test_through_a_proxy_the_private_ca_and_the_client_certificate_hold(network: Network) -> None:
+    registry = network.registry(asks_client=True)
+    with tunnel() as (proxy, heads):
+        client = network.client(
+            registry.url,
+            proxy=proxy,
+            ssl_certificate_location=network.folder / "client.pem",
+            ssl_key_location=network.folder / "client.key",
+            max_retries=0,
+            basic_auth_user_info="me:secret",
+        )
+        assert client.register_schema("s", ORDER) == 1
+        client.close()
+
+    assert heads[0].startswith(b"CONNECT 127.0.0.1:")
+    assert b"Authorization" not in heads[0]
+
+
+def test_through_a_proxy_the_given_ca_is_the_only_one_trusted(
+    network: Network, theirs: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = str(network.folder / "theirs.pem")
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", bundle)
+    registry = network.registry(theirs)
+    with tunnel() as (proxy, _):
+        client = network.client(registry.url, proxy=proxy)
+        with pytest.raises(SchemaRegistryError, match="TLS failed"):
+            client.register_schema("s", ORDER)
+        client.close()
+
+    assert not registry.requests

@@ -1,0 +1,787 @@
+"""Whom a call asks, and when: the state machine, driven in one thread at times of our own."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from kafka_sr_retry.endpoints import FORGOTTEN_AFTER, WRITES, Ask, Call, Change, Endpoints, Stop, Wait
+from kafka_sr_retry.policy import OPENS_AFTER, Action
+
+A, B, C = "http://a", "http://b", "http://c"
+
+
+class Alarm(threading.Condition):
+    """Counts how often it was notified."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rings = 0
+
+    def notify_all(self) -> None:
+        self.rings += 1
+        super().notify_all()
+
+
+class World:
+    """Endpoints, a time of their own, and the calls on their way; each wait is as long as it can be."""
+
+    def __init__(self, *urls: str, random: float = 0.999999, base: float = 0.1, cap: float = 20.0, **more: Any) -> None:
+        self.endpoints = Endpoints(urls or (A,), random=lambda: random, base=base, cap=cap, **more)
+        self.now = 1000.0
+        self._began: dict[Call, float] = {}
+
+    def call(self, question: str = "q", *, seconds: float = 30.0, registers: bool = True, spends: bool = True) -> Call:
+        deadline = self.now + seconds
+        return Call(question, registers, self.now, lambda: deadline, spends)
+
+    def plan(self, call: Call) -> Ask | Wait | Stop:
+        with self.endpoints.changed:
+            step = self.endpoints.plan(call, self.now)
+        if isinstance(step, Ask):
+            self._began[call] = self.now
+        return step
+
+    def ask(self, call: Call) -> str:
+        step = self.plan(call)
+        assert isinstance(step, Ask), step
+        return step.endpoint
+
+    def wait(self, call: Call) -> float:
+        step = self.plan(call)
+        assert isinstance(step, Wait), step
+        assert step.until > self.now
+        return step.until - self.now
+
+    def stop(self, call: Call) -> Stop:
+        step = self.plan(call)
+        assert isinstance(step, Stop), step
+        self.leave(call)
+        return step
+
+    def report(self, call: Call, endpoint: str, action: Action, rest: float | None = None) -> list[Change]:
+        with self.endpoints.changed:
+            return self.endpoints.report(call, endpoint, action, self.now, began=self._began[call], rest=rest)
+
+    def end(self, call: Call, endpoint: str, action: Action) -> list[Change]:
+        """The attempt ends the call."""
+        changes = self.report(call, endpoint, action)
+        self.leave(call)
+        return changes
+
+    def leave(self, call: Call) -> None:
+        with self.endpoints.changed:
+            self.endpoints.leave(call)
+
+    def try_once(self, call: Call, action: Action, rest: float | None = None) -> str:
+        endpoint = self.ask(call)
+        self.report(call, endpoint, action, rest)
+        return endpoint
+
+    def open(self, name: str = A) -> None:
+        """Opens the outage of ``name``, by calls that have no time to spend."""
+        action = Action.NO_LEADER if name == WRITES else Action.NEXT
+        for number in range(OPENS_AFTER):
+            call = self.call(f"opens {number}", spends=False)
+            while (asked := self.ask(call)) != name and name != WRITES:
+                self.report(call, asked, Action.SKIP)
+            self.report(call, asked, action)
+            self.leave(call)
+            self.now += 0.001
+        assert self.endpoints.outage(name).open
+
+    def until_probe(self, name: str = A) -> None:
+        self.now = self.endpoints.outage(name).not_before
+
+
+def test_a_round_asks_every_endpoint_once_without_a_wait() -> None:
+    world = World(A, B, C)
+    call = world.call()
+
+    assert [world.try_once(call, Action.NEXT) for _ in range(3)] == [A, B, C]
+    assert world.wait(call) == pytest.approx(0.1, abs=0.001)
+
+
+def test_the_second_round_begins_after_the_wait() -> None:
+    world = World(A, B)
+    call = world.call()
+    for _ in range(2):
+        world.try_once(call, Action.NEXT)
+    world.now += world.wait(call)
+
+    assert [world.try_once(call, Action.NEXT) for _ in range(2)] == [A, B]
+    assert call.rounds == 1
+
+
+def test_the_good_endpoint_is_remembered() -> None:
+    world = World(A, B)
+    first = world.call()
+    assert [world.try_once(first, Action.NEXT), world.ask(first)] == [A, B]
+    world.end(first, B, Action.ACCEPT)
+
+    assert world.ask(world.call("next")) == B
+
+
+def test_an_endpoint_that_refuses_a_request_is_a_good_one() -> None:
+    world = World(A, B)
+    first = world.call()
+    world.try_once(first, Action.NEXT)
+    world.end(first, world.ask(first), Action.REFUSE)
+
+    assert world.ask(world.call("next")) == B
+
+
+def test_a_client_may_begin_elsewhere() -> None:
+    world = World(A, B, C, first=1)
+    call = world.call()
+
+    assert [world.try_once(call, Action.NEXT) for _ in range(3)] == [B, C, A]
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_young_outage_holds_no_first_attempt_up(failures: int) -> None:
+    world = World()
+    for number in range(failures):
+        world.try_once(world.call(str(number)), Action.NEXT)
+
+    assert world.ask(world.call("next")) == A
+
+
+def test_an_outage_opens_after_three_failures_and_says_so() -> None:
+    world = World()
+    changes: list[Change] = []
+    for number in range(4):
+        call = world.call(str(number))
+        if number == 3:
+            world.until_probe()
+        changes += world.report(call, world.ask(call), Action.NEXT)
+
+    assert changes == [Change(A, True, 3, 0.0)]
+    assert world.wait(world.call("next")) > 0
+
+
+def test_a_success_between_failures_keeps_an_outage_closed() -> None:
+    world = World()
+    for action in [Action.NEXT, Action.NEXT, Action.ACCEPT, Action.NEXT, Action.NEXT]:
+        call = world.call()
+        world.report(call, world.ask(call), action)
+        world.leave(call)
+
+    assert not world.endpoints.outage(A).open
+
+
+def test_one_call_probes_and_the_others_wait_until_its_success_releases_them() -> None:
+    world = World()
+    world.open()
+    calls = [world.call(str(number)) for number in range(4)]
+    for call in calls:
+        assert world.wait(call) > 0
+    world.until_probe()
+    assert world.ask(calls[0]) == A
+    for call in calls[1:]:
+        assert world.wait(call) > 0
+
+    (change,) = world.end(calls[0], A, Action.ACCEPT)
+
+    assert (change.endpoint, change.open, change.failures) == (A, False, 3)
+    assert [world.ask(call) for call in calls[1:]] == [A, A, A]
+
+
+@pytest.mark.parametrize("name", [A, WRITES])
+def test_probes_go_round_the_waiting_calls_in_their_order(name: str) -> None:
+    world = World()
+    world.open(name)
+    action = Action.NO_LEADER if name == WRITES else Action.NEXT
+    calls = [world.call(str(number), seconds=1e6) for number in range(3)]
+    if name == WRITES:
+        for call in calls:
+            world.try_once(call, Action.NO_LEADER)  # the first attempt, which always passes
+    for call in calls:
+        world.wait(call)
+    probed = []
+    for _ in range(7):
+        world.until_probe(name)
+        for call in reversed(calls):
+            step = world.plan(call)
+            if isinstance(step, Ask):
+                probed.append(call.question)
+                world.report(call, step.endpoint, action)
+        for call in calls:
+            world.wait(call)
+
+    assert probed == ["0", "1", "2", "0", "1", "2", "0"]
+
+
+def test_probes_come_no_closer_than_half_the_wait() -> None:
+    world = World(random=0.0)
+    world.open()
+    call = world.call(seconds=1e6)
+    waits = []
+    for _ in range(5):
+        world.try_once(call, Action.NEXT)
+        waits.append(world.wait(call))
+        world.now += waits[-1]
+
+    assert waits == pytest.approx([0.4, 0.5, 0.5, 0.5, 0.5])
+
+
+def test_a_failure_of_an_attempt_from_before_the_last_one_does_not_move_the_next_probe() -> None:
+    world = World()
+    late = world.call("late")
+    world.ask(late)
+    world.now += 1
+    world.open()
+    due = world.endpoints.outage(A).not_before
+    world.now += 0.05
+    world.report(late, A, Action.NEXT)
+
+    assert world.endpoints.outage(A).not_before == due
+
+
+def test_an_endpoint_that_asked_for_rest_is_left_alone_so_long() -> None:
+    world = World(A, B)
+    call = world.call()
+    assert world.try_once(call, Action.REST, rest=5) == A
+    world.end(call, world.ask(call), Action.ACCEPT)
+    for _ in range(2):
+        following = world.call()
+        assert world.try_once(following, Action.NEXT) == B
+        assert 0 < world.wait(following) <= 5
+        world.leave(following)
+
+    world.now += 5.2
+    following = world.call()
+    assert {world.try_once(following, Action.NEXT), world.ask(following)} == {A, B}
+
+
+@pytest.mark.parametrize("random", [0.0, 0.5, 0.999999])
+def test_a_rest_is_not_shorter_than_asked(random: float) -> None:
+    world = World(A, B, random=random)
+    call = world.call()
+    world.try_once(call, Action.REST, rest=7)
+    world.try_once(call, Action.REST, rest=3)
+
+    assert 3 <= world.wait(call) <= 3.2
+    assert world.endpoints.outage(A).not_before >= world.now + 7
+
+
+def test_a_later_failure_does_not_shorten_a_rest() -> None:
+    world = World()
+    early, late = world.call("early"), world.call("late")
+    world.ask(early)
+    world.ask(late)
+    world.report(early, A, Action.REST, rest=9)
+    world.now += 1
+    world.report(late, A, Action.NEXT)
+
+    assert world.endpoints.outage(A).not_before >= 1009
+
+
+def test_a_rest_beyond_the_deadline_ends_the_call_at_once_with_retry_after() -> None:
+    world = World(A, B)
+    call = world.call(seconds=30)
+    world.try_once(call, Action.REST, rest=60)
+    world.try_once(call, Action.REST, rest=90)
+    stop = world.stop(call)
+
+    assert stop.retry_after is not None
+    assert 60 <= stop.retry_after <= 60.2
+
+
+def test_a_rest_that_one_call_could_not_wait_for_is_waited_for_by_one_that_can() -> None:
+    world = World()
+    hasty = world.call("hasty", seconds=30)
+    world.try_once(hasty, Action.REST, rest=60)
+    world.stop(hasty)
+
+    assert 60 <= world.wait(world.call("patient", seconds=120)) <= 60.2
+
+
+# -- a cluster without a leader -------------------------------------------------------------------
+
+
+def test_50003_asks_the_next_node_at_once_and_then_waits() -> None:
+    world = World(A, B)
+    call = world.call()
+
+    assert [world.try_once(call, Action.NO_LEADER) for _ in range(2)] == [A, B]
+    assert world.wait(call) > 0
+    assert not world.endpoints.outage(A).failures
+    assert not world.endpoints.outage(B).failures
+
+
+def test_50003_closes_writes_together_but_no_reads_and_no_first_attempt() -> None:
+    world = World(A, B)
+    world.open(WRITES)
+    waiting = world.call("opens 0")
+
+    assert world.wait(waiting) > 0
+    assert world.ask(world.call("a read", registers=False)) == A
+    assert world.ask(world.call("never asked before")) == A
+
+
+def test_a_question_that_was_answered_50003_waits_at_the_gate_next_time() -> None:
+    world = World()
+    world.open(WRITES)
+    first = world.call("new")
+    world.try_once(first, Action.NO_LEADER)
+    world.leave(first)
+
+    assert world.wait(world.call("new")) > 0
+
+
+def test_the_answer_for_a_known_schema_does_not_open_the_writes() -> None:
+    world = World()
+    world.open(WRITES)
+    known = world.call("known")
+    assert world.end(known, world.ask(known), Action.ACCEPT) == []
+
+    assert world.endpoints.outage(WRITES).open
+    assert world.wait(world.call("opens 0")) > 0
+
+
+def test_the_answer_for_a_schema_that_was_unknown_opens_the_writes_for_all() -> None:
+    world = World()
+    world.open(WRITES)
+    probe, other = world.call("opens 0"), world.call("opens 1")
+    world.wait(probe)
+    world.wait(other)
+    world.until_probe(WRITES)
+    (change,) = world.end(probe, world.ask(probe), Action.ACCEPT)
+
+    assert (change.endpoint, change.open) == (WRITES, False)
+    assert world.ask(other) == A
+    assert world.ask(world.call("opens 2")) == A
+
+
+def test_a_node_without_a_leader_is_a_healthy_node() -> None:
+    world = World()
+    for action in [Action.NEXT, Action.NEXT]:
+        world.try_once(world.call(), action)
+    world.try_once(world.call("write"), Action.NO_LEADER)
+
+    assert not world.endpoints.outage(A).failures
+
+
+# -- a lasting outage -----------------------------------------------------------------------------
+
+
+def spend(world: World, call: Call) -> None:
+    """Lets ``call`` use up its time."""
+    while not isinstance(step := world.plan(call), Stop):
+        if isinstance(step, Ask):
+            world.report(call, step.endpoint, Action.NEXT)
+        else:
+            world.now = max(world.now, step.until)
+    world.leave(call)
+
+
+@pytest.mark.parametrize("urls", [(A,), (A, B)])
+def test_after_a_call_has_spent_its_time_later_ones_fail_at_once_until_the_probe_is_due(urls: tuple[str, ...]) -> None:
+    world = World(*urls)
+    spend(world, world.call(seconds=30))
+    assert world.now > 1025
+    stop = world.stop(world.call("later"))
+    due = min(world.endpoints.outage(url).not_before for url in urls)
+
+    assert stop.retry_after == pytest.approx(due - world.now)
+    assert stop.retry_after
+
+
+def test_the_call_that_comes_when_the_probe_is_due_probes_with_one_attempt() -> None:
+    world = World()
+    spend(world, world.call(seconds=30))
+    world.until_probe()
+    probe = world.call("probe")
+    world.ask(probe)
+    meanwhile = world.stop(world.call("meanwhile"))
+    world.report(probe, A, Action.NEXT)
+
+    assert meanwhile.retry_after
+    assert world.stop(probe).retry_after == pytest.approx(world.endpoints.outage(A).not_before - world.now)
+
+
+def test_a_success_ends_a_spent_outage() -> None:
+    world = World()
+    spend(world, world.call(seconds=30))
+    world.until_probe()
+    probe = world.call("probe")
+    world.end(probe, world.ask(probe), Action.ACCEPT)
+    later = world.call("later")
+    world.try_once(later, Action.NEXT)
+
+    assert world.wait(later) > 0
+
+
+def test_calls_that_began_before_the_outage_was_spent_keep_their_time() -> None:
+    world = World()
+    first, second = world.call("first", seconds=30), world.call("second", seconds=60)
+    world.try_once(second, Action.NEXT)
+    spend(world, first)
+
+    assert not isinstance(world.plan(second), Stop)
+
+
+def test_a_call_with_less_than_the_usual_time_spends_nothing_for_others() -> None:
+    world = World()
+    spend(world, world.call(seconds=3, spends=False))
+
+    assert world.wait(world.call("later", seconds=30)) > 0
+
+
+def test_a_call_that_used_its_retries_up_has_not_spent_its_time() -> None:
+    world = World(max_retries=1)
+    first = world.call("first", seconds=30)
+    world.try_once(first, Action.NEXT)
+    world.now += world.wait(first)
+    world.try_once(first, Action.NEXT)
+    assert "max.retries" in world.stop(first).why
+    second = world.call("second", seconds=30)
+    world.try_once(second, Action.NEXT)
+
+    assert world.wait(second) > 0
+
+
+@pytest.mark.parametrize("max_retries", [0, 1, 4])
+def test_max_retries_counts_rounds_after_the_first(max_retries: int) -> None:
+    world = World(A, B, max_retries=max_retries)
+    call = world.call(seconds=1e6)
+    asked = []
+    while not isinstance(step := world.plan(call), Stop):
+        if isinstance(step, Ask):
+            asked.append(step.endpoint)
+            world.report(call, step.endpoint, Action.NEXT)
+        else:
+            world.now = step.until
+
+    assert asked == [A, B] * (max_retries + 1)
+    assert "max.retries" in step.why
+
+
+def test_an_endpoint_of_no_use_is_not_asked_again_by_the_same_call() -> None:
+    world = World(A, B)
+    call = world.call(seconds=1e6)
+    asked = []
+    for _ in range(4):
+        asked.append(world.try_once(call, Action.NEXT if asked else Action.SKIP))
+        step = world.plan(call) if len(asked) > 1 else None
+        if isinstance(step, Wait):
+            world.now = step.until
+
+    assert asked == [A, B, B, B]
+
+
+def test_a_call_is_over_when_no_endpoint_is_of_use() -> None:
+    world = World(A, B)
+    call = world.call()
+    for _ in range(2):
+        world.try_once(call, Action.SKIP)
+
+    assert isinstance(world.plan(call), Stop)
+    assert call.skipped == {A, B}
+
+
+def test_an_outage_that_nobody_looked_at_for_a_minute_is_forgotten() -> None:
+    world = World()
+    world.open()
+    world.now += FORGOTTEN_AFTER + 1
+    world.try_once(world.call(), Action.NEXT)
+
+    assert world.endpoints.outage(A).failures == 1
+    assert not world.endpoints.outage(A).open
+
+
+def test_an_outage_whose_probes_are_more_than_a_minute_apart_is_not_forgotten() -> None:
+    world = World(cap=300)
+    call = world.call(seconds=1e6)
+    waits = []
+    for _ in range(100):
+        world.try_once(call, Action.NEXT)
+        waits.append(world.wait(call))
+        world.now += waits[-1]
+
+    assert world.endpoints.outage(A).failures == 100
+    assert max(waits) == pytest.approx(300, abs=0.01)
+
+
+def test_a_probe_that_met_a_stale_connection_is_still_the_only_one() -> None:
+    world = World()
+    world.open()
+    probe, other = world.call("probe"), world.call("other")
+    world.wait(probe)
+    world.wait(other)
+    world.until_probe()
+    world.ask(probe)
+    assert world.report(probe, A, Action.AGAIN) == []
+
+    assert isinstance(world.plan(other), Wait)
+    assert world.ask(probe) == A
+
+
+def test_a_stale_connection_counts_against_nobody() -> None:
+    world = World(A, B)
+    call = world.call()
+
+    assert [world.try_once(call, Action.AGAIN), world.ask(call)] == [A, A]
+    assert not world.endpoints.outage(A).failures
+
+
+@pytest.mark.parametrize("name", [A, WRITES])
+def test_a_call_that_leaves_gives_its_probe_back(name: str) -> None:
+    world = World()
+    world.open(name)
+    probe, other = world.call("opens 0"), world.call("opens 1")
+    world.wait(probe)
+    world.wait(other)
+    world.until_probe(name)
+    endpoint = world.ask(probe)
+    assert isinstance(world.plan(other), Wait)
+    world.report(probe, endpoint, Action.AGAIN)
+    world.leave(probe)
+
+    assert world.ask(other) == A
+
+
+def test_a_call_that_leaves_the_line_does_not_hold_it_up() -> None:
+    world = World()
+    world.open()
+    first, second = world.call("first"), world.call("second")
+    world.wait(first)
+    world.wait(second)
+    world.leave(first)
+    world.until_probe()
+
+    assert world.ask(second) == A
+
+
+def test_a_probe_from_an_outage_that_is_over_is_none_of_the_next() -> None:
+    world = World()
+    older = world.call("older")
+    world.ask(older)
+    world.open()
+    world.until_probe()
+    slow_probe = world.call("slow probe")
+    world.ask(slow_probe)
+    world.end(older, A, Action.ACCEPT)
+    world.open()
+    world.until_probe()
+    probe = world.call("probe")
+    world.ask(probe)
+    world.report(slow_probe, A, Action.NEXT)
+    world.leave(slow_probe)
+    world.now += 100
+
+    assert isinstance(world.plan(world.call("third")), Wait)
+
+
+def test_max_in_flight_holds_calls_back_until_a_report() -> None:
+    world = World(A, B, max_in_flight=2)
+    calls = [world.call(str(number)) for number in range(4)]
+    assert [world.ask(call) for call in calls[:2]] == [A, A]
+    assert [isinstance(world.plan(call), Wait) for call in calls[2:]] == [True, True]
+    world.end(calls[0], A, Action.REFUSE)
+
+    assert world.ask(calls[2]) == A
+    assert isinstance(world.plan(calls[3]), Wait)
+
+
+def test_after_the_deadline_nobody_is_asked() -> None:
+    world = World(A, B)
+    call = world.call(seconds=1)
+    world.try_once(call, Action.NEXT)
+    world.now += 1
+
+    assert "total.timeout.ms" in world.stop(call).why
+
+
+def test_a_deadline_that_was_moved_counts() -> None:
+    world = World()
+    deadline = [world.now + 1]
+    call = Call("q", True, world.now, lambda: deadline[0])
+    world.try_once(call, Action.NEXT)
+    deadline[0] += 10
+    world.now += 2
+
+    assert world.ask(call) == A
+
+
+def test_close_ends_every_call() -> None:
+    world = World()
+    call = world.call()
+    world.try_once(call, Action.NEXT)
+    with world.endpoints.changed:
+        world.endpoints.close()
+
+    assert "closed" in world.stop(call).why
+    assert "closed" in world.stop(world.call("other")).why
+
+
+def test_whatever_may_let_others_go_wakes_them() -> None:
+    world = World()
+    world.endpoints.changed = alarm = Alarm()
+    rings = [alarm.rings]
+    for action in (Action.AGAIN, Action.ACCEPT, Action.NO_LEADER, Action.NEXT):
+        call = world.call(action.name)
+        world.report(call, world.ask(call), action)
+        rings.append(alarm.rings)
+    world.leave(call)
+    rings.append(alarm.rings)
+    with alarm:
+        world.endpoints.close()
+    rings.append(alarm.rings)
+
+    assert len(set(rings)) == len(rings)
+
+
+# -- any order of events --------------------------------------------------------------------------
+
+
+class ManyCalls(RuleBasedStateMachine):
+    """Calls come, ask, wait and leave in any order; a waiting call looks again only when it is woken."""
+
+    @initialize(
+        urls=st.sampled_from([(A,), (A, B), (A, B, C)]),
+        max_in_flight=st.sampled_from([1, 2, 64]),
+        max_retries=st.sampled_from([None, None, 3]),
+        seed=st.randoms(use_true_random=False),
+    )
+    def begin(self, urls: tuple[str, ...], max_in_flight: int, max_retries: int | None, seed: Any) -> None:
+        self.endpoints = Endpoints(
+            urls, random=seed.random, base=0.1, cap=5, max_retries=max_retries, max_in_flight=max_in_flight
+        )
+        self.endpoints.changed = self.alarm = Alarm()
+        self.max_in_flight = max_in_flight
+        self.now = 1000.0
+        self.idle: dict[Call, tuple[float, int]] = {}
+        self.asking: dict[Call, tuple[str, float]] = {}
+        self.probes: dict[Call, tuple[str, float]] = {}
+
+    def woken(self) -> list[Call]:
+        return [call for call, (until, rings) in self.idle.items() if self.now >= until or self.alarm.rings > rings]
+
+    def look(self, call: Call) -> Ask | Wait | Stop:
+        before = {name: self.endpoints.outage(name) for name in (*self.endpoints.urls, WRITES)}
+        again = call.again
+        with self.alarm:
+            step = self.endpoints.plan(call, self.now)
+        if isinstance(step, Ask):
+            outage = before[step.endpoint]
+            assert self.now < call.deadline, "asked after its deadline"
+            assert step.endpoint not in call.skipped, "asked an endpoint of no use"
+            assert step.endpoint not in call.asked, "asked twice in a round"
+            if outage.open and again is None:
+                assert self.now >= outage.not_before, "asked before the probe was due"
+                mine = (step.endpoint, outage.since)
+                assert mine not in self.probes.values(), "two probes at once"
+                self.probes[call] = mine
+            self.idle.pop(call)
+            self.asking[call] = step.endpoint, self.now
+            assert len(self.asking) <= self.max_in_flight
+        elif isinstance(step, Wait):
+            assert step.until > self.now, "a wait that is over"
+            self.idle[call] = step.until, self.alarm.rings
+        else:
+            self.leave(call)
+        return step
+
+    def leave(self, call: Call) -> None:
+        self.idle.pop(call, None)
+        self.probes.pop(call, None)
+        with self.alarm:
+            self.endpoints.leave(call)
+
+    def report(self, call: Call, action: Action, rest: float | None = None) -> None:
+        endpoint, began = self.asking.pop(call)
+        if action is not Action.AGAIN:
+            self.probes.pop(call, None)
+        with self.alarm:
+            self.endpoints.report(call, endpoint, action, self.now, began=began, rest=rest)
+        if action in (Action.ACCEPT, Action.REFUSE):
+            self.leave(call)
+        else:
+            self.idle[call] = 0.0, 0
+
+    @rule(
+        question=st.sampled_from("pqrst"),
+        registers=st.booleans(),
+        seconds=st.sampled_from([1.0, 20.0, 40.0]),
+        spends=st.booleans(),
+    )
+    def come(self, question: str, registers: bool, seconds: float, spends: bool) -> None:
+        if any(call.question == question for call in (*self.idle, *self.asking)):
+            return  # it would join that flight
+        deadline = self.now + seconds
+        call = Call(question, registers, self.now, lambda: deadline, spends)
+        self.idle[call] = 0.0, 0
+        self.look(call)
+
+    @rule(data=st.data())
+    def wake_one(self, data: st.DataObject) -> None:
+        if woken := self.woken():
+            self.look(data.draw(st.sampled_from(woken)))
+
+    @rule(
+        data=st.data(),
+        action=st.sampled_from([action for action in Action if action is not Action.LOOK_UP]),
+        rest=st.none() | st.floats(0, 10),
+    )
+    @precondition(lambda self: self.asking)
+    def an_attempt_ends(self, data: st.DataObject, action: Action, rest: float | None) -> None:
+        call = data.draw(st.sampled_from(list(self.asking)))
+        if action is Action.NO_LEADER and not call.registers:
+            action = Action.NEXT
+        self.report(call, action, rest if action is Action.REST else None)
+
+    @rule(action=st.sampled_from([Action.NEXT, Action.NO_LEADER, Action.REST]), rounds=st.integers(1, 4))
+    def the_registry_fails_for_a_while(self, action: Action, rounds: int) -> None:
+        for _ in range(rounds):
+            for call in list(self.asking):
+                self.report(call, action if call.registers else Action.NEXT, 1.0 if action is Action.REST else None)
+            for call in self.woken():
+                if call in self.idle:
+                    self.look(call)
+            self.time_passes_until_the_next_wake_up()
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.idle)
+    def one_leaves(self, data: st.DataObject) -> None:
+        self.leave(data.draw(st.sampled_from(list(self.idle))))
+
+    @rule(seconds=st.sampled_from([0.001, 0.1, 1.0, 10.0, 100.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def time_passes_until_the_next_wake_up(self) -> None:
+        self.now = max(self.now, min((until for until, _ in self.idle.values()), default=self.now))
+
+    @rule()
+    def the_registry_recovers_and_nobody_is_left_behind(self) -> None:
+        healthy_since = self.now
+        for _ in range(1000):
+            for call in list(self.asking):
+                self.report(call, Action.ACCEPT)
+            for call in self.woken():
+                step = self.look(call)
+                if isinstance(step, Stop) and "total.timeout" in step.why:
+                    assert call.deadline < healthy_since + 16, "slept while everything was healthy"
+            if not self.asking and not self.woken():
+                if not self.idle:
+                    return
+                self.now = min(until for until, _ in self.idle.values())
+        raise AssertionError("calls that never end")
+
+    @invariant()
+    def nothing_is_left_of_calls_that_left(self) -> None:
+        if not hasattr(self, "endpoints") or self.idle or self.asking:
+            return
+        assert all(self.endpoints.outage(name).prober is None for name in (*self.endpoints.urls, WRITES))
+
+
+ManyCalls.TestCase.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
+TestManyCalls = ManyCalls.TestCase
