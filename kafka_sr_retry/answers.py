@@ -22,7 +22,7 @@ def read(reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False
     if 200 <= reply.status < 300:
         try:
             return Outcome(status=reply.status, detail=f"{reply.status}", value=request.expects(content))
-        except BadAnswer as bad:
+        except Exception as bad:  # noqa: BLE001 an answer that cannot be read is a bad one, however it is bad
             detail = f"{reply.status}, but {bad}: {_excerpt(reply.body)}"
             return Outcome(broke=Break.BAD_ANSWER, status=reply.status, detail=detail)
     error = content if isinstance(content, dict) else {}

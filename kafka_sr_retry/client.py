@@ -7,7 +7,8 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from .config import ClientSettings, parse
 from .credentials import Credentials
 from .endpoints import Call, Endpoints
 from .errors import ConfigurationError, Failure, RegistryUnavailableError
-from .events import Event
+from .events import Event, StaleEvent
 from .flights import Flight, Flights, Overdue
 from .memory import Memory
 from .request import RegistryRequest
@@ -29,6 +30,21 @@ _T = TypeVar("_T")
 
 _MARGIN = 0.05
 """Seconds, or a twentieth of the time if less: a flight ends so much before its callers, so that they hear how."""
+
+_FOR_EVER = float("inf")
+
+_REFRESH_AGAIN = 5.0
+"""Seconds until the next try to refresh a latest version after one that failed, unless its time to live is shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An answer or a refusal that is remembered: since when, and until when it needs no question."""
+
+    value: Any
+    at: float
+    due: float
+
 
 _clients: weakref.WeakSet[SchemaRegistryClient] = weakref.WeakSet()
 
@@ -64,8 +80,11 @@ class SchemaRegistryClient:
         self._settings = parse(ClientSettings, self._conf, prefix)
         self._settings.tls.context()  # a file that cannot be used is an error now, not at the first message
         self._clock = clock or Clock()
-        self._known: Memory[RegistryRequest[Any], Any] = Memory(self._settings.cache_capacity)
-        self._memories: weakref.WeakSet[Memory[Any, Any]] = weakref.WeakSet([self._known])
+        ttl = self._settings.cache_latest_ttl
+        self._latest_ttl = _FOR_EVER if ttl is None else ttl
+        self._memories: weakref.WeakSet[Memory[Any, Any]] = weakref.WeakSet()
+        self._known: Memory[RegistryRequest[Any], _Known] = self.memory()
+        self._refused: Memory[RegistryRequest[Any], _Known] = self.memory()
         self._closed = False
         self._start()
         _clients.add(self)
@@ -165,8 +184,17 @@ class SchemaRegistryClient:
     def get_latest_version(
         self, subject_name: str, fmt: str | None = None, *, timeout: float | None = None
     ) -> RegisteredSchema:
-        """The newest version under ``subject_name``, kept in memory until ``clear_caches``."""
-        return self._ask(self._version(subject_name, "latest", fmt=fmt), timeout)
+        """The newest version under ``subject_name``.
+
+        It is kept for ``cache.latest.ttl.sec``, or until ``clear_caches``. After that time the old one is given until
+        one request has fetched the new one, also while the registry is away.
+        """
+        return self._ask(self._version(subject_name, "latest", fmt=fmt), timeout, ttl=self._latest_ttl)
+
+    def asking_for_latest(self, subject_name: str) -> Callable[[], RegisteredSchema]:
+        """``get_latest_version`` for one subject, prepared for being called with each message."""
+        request = self._version(subject_name, "latest")
+        return lambda: self._ask(request, ttl=self._latest_ttl)
 
     def get_latest_with_metadata(
         self,
@@ -177,7 +205,7 @@ class SchemaRegistryClient:
         *,
         timeout: float | None = None,
     ) -> RegisteredSchema:
-        """The newest version whose metadata hold these properties."""
+        """The newest version whose metadata hold these properties; kept like ``get_latest_version``'s."""
         subject = self._subject(subject_name)
         request = RegistryRequest.build(
             "GET",
@@ -191,7 +219,7 @@ class SchemaRegistryClient:
             asked=f"get the latest version with metadata under subject {subject!r}",
             expects=answers.version_of(subject),
         )
-        return self._ask(request, timeout)
+        return self._ask(request, timeout, ttl=self._latest_ttl)
 
     def get_version(
         self,
@@ -249,6 +277,11 @@ class SchemaRegistryClient:
     def __reduce__(self) -> tuple[Any, ...]:
         return SchemaRegistryClient, (self._conf,)
 
+    @property
+    def latest_expires(self) -> bool:
+        """Whether ``cache.latest.ttl.sec`` is set."""
+        return self._latest_ttl < _FOR_EVER
+
     def memory(self) -> Memory[Any, Any]:
         """A memory of this client's capacity that ``clear_caches`` clears too."""
         memory: Memory[Any, Any] = Memory(self._settings.cache_capacity)
@@ -282,37 +315,68 @@ class SchemaRegistryClient:
             expects=answers.version_of(subject),
         )
 
-    def _ask(self, request: RegistryRequest[_T], timeout: float | None, *, keep: bool = True) -> _T:
+    def _ask(
+        self, request: RegistryRequest[_T], timeout: float | None = None, *, keep: bool = True, ttl: float = _FOR_EVER
+    ) -> _T:
         """The one way to the registry: memory, then the flight that asks this question."""
-        if keep and request in self._known:
-            known: _T = self._known[request]
-            return known
         began = self._clock.now()
+        known = self._known.get(request) if keep else None
+        if known is not None:
+            if began >= known.due:
+                self._refresh(request, known, began, ttl)
+            value: _T = known.value
+            return value
+        refused = self._refused.get(request)
+        if refused is not None and began < refused.due:
+            raise refused.value.exception(began - refused.at)
         seconds = self._settings.total_timeout if timeout is None else timeout
-        if self._closed:
-            result: Answered | Failure = _closed()
-        else:
-            try:
-                result = self._flights.join(
-                    request, lambda flight: self._fly(flight, request, began, seconds, keep), began + seconds
-                )
-            except Overdue:
-                result = Failure(
-                    RegistryUnavailableError,
-                    request.asked,
-                    (),
-                    0,
-                    seconds,
-                    "The time given for this call is over.",
-                )
+        result = self._join(request, began, seconds, ttl if keep else None)
         if isinstance(result, Failure):
             raise result.exception()
         answer: _T = result.value
         return answer
 
-    def _fly(
-        self, flight: Flight[Any], request: RegistryRequest[Any], began: float, seconds: float, keep: bool
+    def _join(
+        self, request: RegistryRequest[Any], began: float, seconds: float, ttl: float | None
     ) -> Answered | Failure:
+        if self._closed:
+            return _closed()
+        try:
+            return self._flights.join(
+                request, lambda flight: self._fly(flight, request, began, seconds, ttl), began + seconds
+            )
+        except Overdue:
+            late = "The time given for this call is over; the request goes on, and a later call may find its answer."
+            return Failure(RegistryUnavailableError, request.asked, (), 0, seconds, late)
+
+    def _refresh(self, request: RegistryRequest[Any], known: _Known, now: float, ttl: float) -> None:
+        """One flight asks again; whoever asks meanwhile has the old answer."""
+        seconds = self._settings.total_timeout
+        self._known.remember(request, _Known(known.value, known.at, now + seconds))
+
+        def refresh(flight: Flight[Answered | Failure]) -> Answered | Failure:
+            result = self._fly(flight, request, now, seconds, ttl)
+            if isinstance(result, Failure):
+                then = self._clock.now()
+                self._known.remember(request, _Known(known.value, known.at, then + min(ttl, _REFRESH_AGAIN)))
+                self._emit(
+                    StaleEvent(
+                        call=0,
+                        asked=request.asked,
+                        version=known.value.version,
+                        age=then - known.at,
+                        reason=str(result.exception()),
+                    )
+                )
+            return result
+
+        if not self._closed:
+            self._flights.start(request, refresh, now + seconds)
+
+    def _fly(
+        self, flight: Flight[Any], request: RegistryRequest[Any], began: float, seconds: float, ttl: float | None
+    ) -> Answered | Failure:
+        """Asks, and remembers the answer for ``ttl`` seconds, unless that is ``None``."""
         margin = min(_MARGIN, seconds / 20)
         spends = seconds >= self._settings.total_timeout
 
@@ -324,8 +388,13 @@ class SchemaRegistryClient:
         if isinstance(result, Failure) and result.look_up and request.or_else is not None:
             found = send(request.or_else)
             result = found if isinstance(found, Answered) else result
-        if keep and isinstance(result, Answered):
-            self._known.remember(request, result.value)
+        now = self._clock.now()
+        if isinstance(result, Answered):
+            if ttl is not None:
+                self._known.remember(request, _Known(result.value, now, now + ttl))
+        elif result.remembered_for:
+            due = now + result.remembered_for * self._settings.refusal_cache_ttl
+            self._refused.remember(request, _Known(result, now, due))
         return result
 
     def _retrying(self) -> Retrying:

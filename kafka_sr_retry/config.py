@@ -347,6 +347,20 @@ class ClientSettings:
         100_000,
         "Ids and schemas kept in memory; the oldest goes first.",
     )
+    cache_latest_ttl: float | None = _key(
+        "cache.latest.ttl.sec",
+        _number(0.001, 31_536_000),
+        "s",
+        None,
+        "For use.latest.version: after it the old version serves on, and one request refreshes it.",
+    )
+    refusal_cache_ttl: float = _key(
+        "refusal.cache.ttl.ms",
+        _milliseconds,
+        "ms",
+        30000,
+        "How long a final refusal of a schema (409, 422) answers again; 403 and 404 for a sixth of it; 401 never.",
+    )
     event_cb: Callable[[Event], object] | None = _key(
         "event_cb",
         _callable,
@@ -406,6 +420,13 @@ class SerializerSettings:
         "Register the schema; otherwise look it up, and fail where it is not registered.",
     )
     normalize: bool = _key("normalize.schemas", _boolean, "bool", False, "Let the registry normalize the schema first.")
+    use_latest: bool = _key(
+        "use.latest.version",
+        _boolean,
+        "bool",
+        False,
+        "Write with the subject's latest version, whatever schema_str says; needs auto.register.schemas=False.",
+    )
     subject_name_strategy: Callable[..., Any] | None = _key(
         "subject.name.strategy",
         _callable,
@@ -437,6 +458,14 @@ class SerializerSettings:
         False,
         "The same, but fields with a default may be missing.",
     )
+
+    def __post_init__(self) -> None:
+        if self.use_latest and self.auto_register:
+            raise ConfigurationError(
+                "use.latest.version=True and auto.register.schemas=True contradict each other: set "
+                "auto.register.schemas=False",
+                "use.latest.version",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,10 @@ __all__ = [
     "FailoverEvent",
     "GiveUpEvent",
     "RefusalEvent",
+    "RetryEvent",
+    "StaleEvent",
+    "SuccessEvent",
 ]
-__all__ += ["RetryEvent", "SuccessEvent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,21 @@ class BreakerEvent(Event):
     open: bool
     failures: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaleEvent(Event):
+    """A subject's latest version could not be refreshed: the old one serves on.
+
+    Attributes:
+        version: the old one's number, ``None`` where the registry told none.
+        age: seconds since it was read.
+        reason: the failure's text.
+    """
+
+    version: int | None
+    age: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

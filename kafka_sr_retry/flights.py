@@ -48,6 +48,16 @@ class Flights(Generic[_T]):
         Raises:
             Overdue: the caller's deadline has passed; the flight goes on.
         """
+        flight = self.start(question, work, deadline)
+        try:
+            return flight.future.result(max(0.0, deadline - self._clock.now()))
+        except FutureTimeoutError:
+            if flight.future.done():
+                return flight.future.result()
+            raise Overdue from None
+
+    def start(self, question: Hashable, work: Callable[[Flight[_T]], _T], deadline: float) -> Flight[_T]:
+        """The flight that ``join`` waits for."""
         with self._lock:
             flight = self._under_way.get(question)
             if flight is None:
@@ -62,12 +72,7 @@ class Flights(Generic[_T]):
                     raise
             else:
                 flight.deadline = max(flight.deadline, deadline)
-        try:
-            return flight.future.result(max(0.0, deadline - self._clock.now()))
-        except FutureTimeoutError:
-            if flight.future.done():
-                return flight.future.result()
-            raise Overdue from None
+            return flight
 
     def end_all(self, result: Callable[[], _T]) -> None:
         """Gives every waiting caller ``result()`` at once."""

@@ -55,11 +55,11 @@ class AvroSerializer(Serializer):
                 "to_dict must be callable: to_dict(object, SerializationContext) -> dict", "to_dict"
             )
         self._to_dict = to_dict
-        given = _schema(schema_str)
+        given = None if schema_str is None and settings.use_latest else _schema(schema_str)
         self._registered = given if isinstance(given, RegisteredSchema) else None
         self._schema = given.schema if isinstance(given, RegisteredSchema) else given
-        self._avro = AvroSchema(self._schema.schema_str)
-        self._record_name = self._avro.name
+        self._avro = AvroSchema(self._schema.schema_str) if self._schema else None
+        self._record_name = self._avro.name if self._avro else None
         self._strategy = settings.subject_name_strategy or BY_TYPE[settings.strategy_type]
         if self._record_name is None and settings.subject_name_strategy is None and settings.strategy_type != "TOPIC":
             raise ConfigurationError(
@@ -76,9 +76,23 @@ class AvroSerializer(Serializer):
             if isinstance(schema_registry_client, SchemaRegistryClient)
             else SchemaRegistryClient(schema_registry_client)
         )
-        self._known: Memory[str, Write] = self._client.memory()
+        self._source = self._choose_source(settings)
+        self._refreshes = settings.use_latest and self._client.latest_expires
+        self._latest: Memory[str, Callable[[], RegisteredSchema]] = self._client.memory()
+        self._known: Memory[str | RegisteredSchema, Write] = self._client.memory()
         # by topic, for values under the topic strategy: saves most messages the making of their subject's name
         self._values: Memory[str, Write] = self._client.memory()
+
+    def _choose_source(self, settings: SerializerSettings) -> Callable[[str], RegisteredSchema]:
+        """Where a subject's schema and id come from."""
+        client, registered, schema = self._client, self._registered, self._schema
+        if registered is not None:
+            return lambda subject: registered
+        if settings.use_latest or schema is None:
+            return client.get_latest_version
+        if settings.auto_register:
+            return lambda subject: client.register_schema_full_response(subject, schema, settings.normalize)
+        return lambda subject: client.lookup_schema(subject, schema, settings.normalize)
 
     @classmethod
     def from_config(
@@ -158,16 +172,28 @@ class AvroSerializer(Serializer):
             raise SerializationError(
                 f"the subject name strategy gave {subject!r} for record {self._record_name!r}: it must give a text"
             )
-        write = self._known.get(subject) or self._learn(subject)
+        if self._refreshes:
+            registered = self._ask_latest(subject)
+            return self._known.get(registered) or self._learn(registered, registered)
+        write = self._known.get(subject) or self._learn(subject, self._source(subject))
         if self._strategy is topic_subject_name_strategy and ctx is not None and ctx.field is _VALUE:
             self._values.remember(ctx.topic, write)
         return write
 
-    def _learn(self, subject: str) -> Write:
-        """Asks for the subject's id, and puts together what each of its messages goes through."""
-        registered = self._registered or self._ask(subject)
+    def _ask_latest(self, subject: str) -> RegisteredSchema:
+        ask = self._latest.get(subject)
+        if ask is None:
+            ask = self._client.asking_for_latest(subject)
+            self._latest.remember(subject, ask)
+        return ask()
+
+    def _learn(self, key: str | RegisteredSchema, registered: RegisteredSchema) -> Write:
+        """Puts together what each message with this schema goes through."""
+        avro = self._avro
+        if avro is None or registered.schema is not self._schema:
+            avro = AvroSchema(registered.schema.schema_str)
         schema_id = SchemaId("AVRO", registered.schema_id, uuid.UUID(registered.guid) if registered.guid else None)
-        write = self._avro.writer(
+        write = avro.writer(
             schema_id.id_to_bytes() if self._frame is None else b"",
             strict=self._settings.strict,
             strict_allow_default=self._settings.strict_allow_default,
@@ -176,13 +202,8 @@ class AvroSerializer(Serializer):
             write = _converting(self._to_dict, write)
         if self._frame is not None:
             write = _framing(write, self._frame, schema_id)
-        self._known.remember(subject, write)
+        self._known.remember(key, write)
         return write
-
-    def _ask(self, subject: str) -> RegisteredSchema:
-        if self._settings.auto_register:
-            return self._client.register_schema_full_response(subject, self._schema, self._settings.normalize)
-        return self._client.lookup_schema(subject, self._schema, self._settings.normalize)
 
 
 def _converting(to_dict: ToDict, write: Write) -> Write:

@@ -70,11 +70,12 @@ class _Exchange:
         self._abandoned = False
 
     def mark(self, phase: _Phase, sock: socket.socket | None = None) -> None:
-        self.phase = phase
         if sock is not None:
             # a duplicate: the original is replaced when TLS wraps it, and may be closed and its number given away
             self._watch(socket.fromfd(sock.fileno(), sock.family, sock.type))
-        self.marks.put(phase)
+        if phase is not self.phase:
+            self.phase = phase
+            self.marks.put(phase)
 
     def _watch(self, sock: socket.socket | None) -> None:
         with self._lock:
