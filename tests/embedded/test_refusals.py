@@ -1,0 +1,230 @@
+"""A final refusal answers the same question again for a while; a latest version outlives its registry."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from kafka_sr_retry import (
+    AvroSerializer,
+    ConfigurationError,
+    IncompatibleSchemaError,
+    InvalidSchemaError,
+    RegistryAuthError,
+    Schema,
+    SchemaNotFoundError,
+    SchemaRegistryClient,
+    SchemaRegistryError,
+)
+from kafka_sr_retry.clock import Clock
+from kafka_sr_retry.events import Event, StaleEvent, SuccessEvent
+from kafka_sr_retry.testing import SchemaRegistryServer, faults
+
+ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
+LATER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"string"}]}')
+VALUE = SerializationContext("orders", MessageField.VALUE)
+
+
+class ShiftedClock(Clock):
+    """The real clock, which a test can put forward."""
+
+    def __init__(self) -> None:
+        self.shift = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.shift
+
+
+class World:
+    def __init__(self, registry: SchemaRegistryServer, **conf: Any) -> None:
+        self.registry = registry
+        self.clock = ShiftedClock()
+        self.events: list[Event] = []
+        self.heard = threading.Condition()
+        self.client = SchemaRegistryClient({"url": registry.url, "event_cb": self.hear} | conf, clock=self.clock)
+
+    def hear(self, event: Event) -> None:
+        with self.heard:
+            self.events.append(event)
+            self.heard.notify_all()
+
+    def await_event(self, kind: type[Event], count: int) -> None:
+        def enough() -> bool:
+            return sum(isinstance(event, kind) for event in self.events) >= count
+
+        with self.heard:
+            assert self.heard.wait_for(enough, 30)
+
+
+@pytest.fixture
+def world(schema_registry: SchemaRegistryServer) -> Iterator[World]:
+    world = World(schema_registry)
+    with world.client:
+        yield world
+
+
+def refused(world: World, subject: str = "orders-value") -> SchemaRegistryError:
+    with pytest.raises(SchemaRegistryError) as caught:
+        world.client.register_schema(subject, ORDER)
+    return caught.value
+
+
+def test_300_messages_with_a_refused_schema_are_one_request(world: World) -> None:
+    world.registry.incompatible("orders-value")
+    serializer = AvroSerializer(world.client, ORDER)
+    errors = []
+    for _ in range(300):
+        with pytest.raises(IncompatibleSchemaError) as caught:
+            serializer({"id": 1}, VALUE)
+        errors.append(caught.value)
+
+    assert len(world.registry.requests) == 1
+    assert len(set(map(id, errors))) == 300
+    assert "remembered" not in str(errors[0])
+    assert all("remembered refusal" in str(error) for error in errors[1:])
+    assert {error.http_status_code for error in errors} == {409}
+
+
+REMEMBERED = [
+    (faults.error(409), IncompatibleSchemaError, 30),
+    (faults.error(422, 42201), InvalidSchemaError, 30),
+    (faults.error(404, 40401), SchemaNotFoundError, 5),
+]
+
+
+@pytest.mark.parametrize(("fault", "error", "seconds"), REMEMBERED)
+def test_a_refusal_is_remembered_for_its_time_and_no_longer(
+    world: World, fault: faults.Fault, error: type[SchemaRegistryError], seconds: float
+) -> None:
+    world.registry.fail_next(fault)
+    assert isinstance(refused(world), error)
+    world.clock.shift = seconds - 1
+    assert "remembered" in str(refused(world))
+    assert len(world.registry.requests) == 1
+    world.clock.shift = seconds + 1
+    assert world.client.register_schema("orders-value", ORDER) == 1
+
+
+def test_403_is_remembered_after_one_look_up(world: World) -> None:
+    world.registry.fail_next(faults.error(403), faults.error(403))
+    assert isinstance(refused(world), RegistryAuthError)
+    assert isinstance(refused(world), RegistryAuthError)
+    assert [request.path for request in world.registry.requests] == [
+        "/subjects/orders-value/versions",
+        "/subjects/orders-value",
+    ]
+
+
+def test_401_is_never_remembered(world: World) -> None:
+    world.registry.fail_next(faults.error(401))
+    assert isinstance(refused(world), RegistryAuthError)
+    assert world.client.register_schema("orders-value", ORDER) == 1
+
+
+def test_a_refusal_belongs_to_its_subject_and_schema(world: World) -> None:
+    world.registry.fail_next(faults.error(409))
+    refused(world)
+    assert world.client.register_schema("other-value", ORDER)
+    assert world.client.register_schema("orders-value", LATER)
+    assert "remembered" in str(refused(world))
+
+
+def test_clear_caches_forgets_refusals(world: World) -> None:
+    world.registry.fail_next(faults.error(409))
+    refused(world)
+    world.client.clear_caches()
+    assert world.client.register_schema("orders-value", ORDER) == 1
+
+
+def test_a_ttl_of_zero_remembers_no_refusal(schema_registry: SchemaRegistryServer) -> None:
+    world = World(schema_registry, **{"refusal.cache.ttl.ms": 0})
+    schema_registry.fail_next(faults.error(409))
+    with world.client:
+        refused(world)
+        assert world.client.register_schema("orders-value", ORDER) == 1
+
+
+def test_refusals_are_bounded(schema_registry: SchemaRegistryServer) -> None:
+    world = World(schema_registry, **{"cache.capacity": 2})
+    schema_registry.fail_always(faults.error(409))
+    with world.client:
+        for subject in "abca":
+            refused(world, subject)
+    assert len(schema_registry.requests) == 4
+
+
+# -- use.latest.version ------------------------------------------------------------------------
+
+
+LATEST = {"auto.register.schemas": False, "use.latest.version": True}
+
+
+def test_the_latest_version_is_written_whatever_the_given_schema_says(world: World) -> None:
+    world.registry.register("orders-value", ORDER.schema_str)
+    latest = world.registry.register("orders-value", LATER.schema_str)
+    for schema in (ORDER, None):
+        serialize = AvroSerializer(world.client, schema, None, LATEST)
+        assert serialize({"id": "ab"}, VALUE) == b"\0\0\0\0" + bytes([latest]) + b"\4ab"
+    assert len(world.registry.requests) == 1
+
+
+def test_use_latest_version_contradicts_registering() -> None:
+    with pytest.raises(ConfigurationError, match=r"auto\.register\.schemas"):
+        AvroSerializer({"url": "http://localhost:1"}, ORDER, None, {"use.latest.version": True})
+
+
+def test_the_old_version_serves_while_one_request_refreshes_it(schema_registry: SchemaRegistryServer) -> None:
+    world = World(schema_registry, **{"cache.latest.ttl.sec": 60})
+    schema_registry.register("orders-value", '"string"')
+    serialize = AvroSerializer(world.client, None, None, LATEST)
+    assert serialize("a", VALUE) == b"\0\0\0\0\1\2a"
+    schema_registry.register("orders-value", '["null","string"]')
+    for _ in range(20):
+        assert serialize("a", VALUE) == b"\0\0\0\0\1\2a"
+    assert len(schema_registry.requests) == 1
+
+    schema_registry.delay = 0.2
+    world.clock.shift = 61
+    assert [serialize("a", VALUE) for _ in range(20)] == 20 * [b"\0\0\0\0\1\2a"]
+    world.await_event(SuccessEvent, 2)
+    while (written := serialize("a", VALUE)) == b"\0\0\0\0\1\2a":
+        pass
+    assert written == b"\0\0\0\0\2\2\2a"
+    assert len(schema_registry.requests) == 2
+    world.client.close()
+
+
+def test_the_old_version_goes_on_serving_while_the_registry_is_down(schema_registry: SchemaRegistryServer) -> None:
+    world = World(schema_registry, **{"cache.latest.ttl.sec": 60, "max.retries": 0})
+    schema_registry.register("orders-value", '"string"')
+    serialize = AvroSerializer(world.client, None, None, LATEST)
+    serialize("a", VALUE)
+    schema_registry.fail_always(faults.error(503))
+    for minute in range(1, 4):
+        world.clock.shift = 61.0 * minute
+        assert serialize("a", VALUE) == b"\0\0\0\0\1\2a"
+        world.await_event(StaleEvent, minute)
+        assert serialize("a", VALUE) == b"\0\0\0\0\1\2a"
+    assert len(schema_registry.requests) == 4
+    stale = [event for event in world.events if isinstance(event, StaleEvent)]
+    assert [(event.version, int(event.age) // 60) for event in stale] == [(1, 1), (1, 2), (1, 3)]
+    assert "503" in stale[0].reason
+    world.client.close()
+
+
+def test_without_a_ttl_the_latest_version_is_asked_for_once(world: World) -> None:
+    world.registry.register("orders-value", '"string"')
+    serialize = AvroSerializer(world.client, None, None, LATEST)
+    serialize("a", VALUE)
+    world.clock.shift = 1e6
+    serialize("a", VALUE)
+    assert len(world.registry.requests) == 1
+
+
+def test_no_latest_version_is_an_error_that_names_the_subject(world: World) -> None:
+    with pytest.raises(SchemaNotFoundError, match="orders-value"):
+        AvroSerializer(world.client, None, None, LATEST)("a", VALUE)
