@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -37,6 +38,7 @@ def read(reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False
         says_empty=bool(request.body) and _says_empty(reply.status, text),
         retry_after=_retry_after(reply.headers),
         renewable=renewable,
+        optional=request.optional,
         message=text,
         detail=f"{shown} {text}".strip(),
     )
@@ -58,12 +60,14 @@ def registered(subject: str, schema: Schema, *, normalized: bool) -> Callable[[A
         text = answer.get("schema")
         if isinstance(text, str) and not normalized and not same_schema(schema, text):
             raise BadAnswer("it returns another schema than the one that was sent")
+        rule_set = answer.get("ruleSet")
+        stored = replace(schema, rule_set=rule_set) if isinstance(rule_set, dict) and not schema.rule_set else schema
         return RegisteredSchema(
             schema_id=schema_id,
             guid=_guid(answer),
             subject=named if isinstance(named, str) else subject,
             version=_optional(answer, "version", int),
-            schema=schema,
+            schema=stored,
         )
 
     return expects
@@ -88,9 +92,24 @@ def version_of(subject: str) -> Callable[[Any], RegisteredSchema]:
     return expects
 
 
-def schema_with_id(content: Any) -> Schema:
+def schema_with_id(schema_id: int) -> Callable[[Any], RegisteredSchema]:
     """Reads the answer to a question for a schema by its id."""
-    return _schema(_object(content))
+
+    def expects(content: Any) -> RegisteredSchema:
+        answer = _object(content)
+        return RegisteredSchema(schema_id, _guid(answer), None, None, _schema(answer))
+
+    return expects
+
+
+def associated_subjects(content: Any) -> tuple[str, ...]:
+    """Reads the answer to a question for a topic's associations into the subjects they name."""
+    if not isinstance(content, list):
+        raise BadAnswer("it is not a JSON array")
+    subjects = [association.get("subject") for association in map(_object, content)]
+    if not all(isinstance(subject, str) and subject for subject in subjects):
+        raise BadAnswer("an association names no subject")
+    return tuple(map(str, subjects))
 
 
 def is_compatible(content: Any) -> bool:

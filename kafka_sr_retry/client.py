@@ -17,7 +17,13 @@ from .clock import Clock
 from .config import ClientSettings, parse
 from .credentials import Credentials
 from .endpoints import Call, Endpoints
-from .errors import ConfigurationError, Failure, RegistryUnavailableError
+from .errors import (
+    ConfigurationError,
+    Failure,
+    RegistryAuthError,
+    RegistryUnavailableError,
+    SchemaNotFoundError,
+)
 from .events import Event, StaleEvent
 from .flights import Flight, Flights, Overdue
 from .memory import Memory
@@ -79,7 +85,7 @@ class SchemaRegistryClient:
         self._conf = dict(conf)
         self._settings = parse(ClientSettings, self._conf, prefix)
         self._settings.tls.context()  # a file that cannot be used is an error now, not at the first message
-        self._clock = clock or Clock()
+        self.clock = clock or Clock()
         ttl = self._settings.cache_latest_ttl
         self._latest_ttl = _FOR_EVER if ttl is None else ttl
         self._memories: weakref.WeakSet[Memory[Any, Any]] = weakref.WeakSet()
@@ -95,7 +101,7 @@ class SchemaRegistryClient:
         self._starting = threading.Lock()
         self._loop: Retrying | None = None
         self._transport: Any = None
-        self._flights: Flights[Answered | Failure] = Flights(self._clock)
+        self._flights: Flights[Answered | Failure] = Flights(self.clock)
         urls = settings.urls.urls
         self._endpoints = Endpoints(
             urls,
@@ -171,15 +177,47 @@ class SchemaRegistryClient:
         timeout: float | None = None,
     ) -> Schema:
         """The schema with this id."""
-        subject = None if subject_name is None else self._subject(subject_name)
+        return self.get_registered(schema_id, subject_name, fmt, reference_format, timeout=timeout).schema
+
+    def get_registered(
+        self,
+        schema_id: int,
+        subject_name: str | None = None,
+        fmt: str | None = None,
+        reference_format: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> RegisteredSchema:
+        """``get_schema`` with all that the registry tells. Needs no right on any subject unless one is named."""
+        subject = self._settings.context if subject_name is None else self._subject(subject_name)
         request = RegistryRequest.build(
             "GET",
             f"/schemas/ids/{int(schema_id)}",
             query={"subject": subject, "format": fmt, "referenceFormat": reference_format},
             asked=f"get the schema with id {schema_id}",
-            expects=answers.schema_with_id,
+            expects=answers.schema_with_id(schema_id),
         )
         return self._ask(request, timeout)
+
+    def get_associated_subjects(
+        self, topic: str, cluster_id: str, field: str, *, timeout: float | None = None
+    ) -> tuple[str, ...]:
+        """The subjects associated with a topic's ``key`` or ``value``; none where the registry knows no associations or
+        does not let this caller read them."""
+        request = RegistryRequest.build(
+            "GET",
+            f"/associations/resources/{_quoted(cluster_id)}/{_quoted(topic)}",
+            query={"resourceType": "topic", "associationType": [field]},
+            asked=f"get the associations of topic {topic!r}",
+            expects=answers.associated_subjects,
+            optional=True,
+        )
+        try:
+            return self._ask(request, timeout)
+        except (SchemaNotFoundError, RegistryAuthError) as error:
+            if error.http_status_code == 401:
+                raise
+            return ()
 
     def get_latest_version(
         self, subject_name: str, fmt: str | None = None, *, timeout: float | None = None
@@ -277,6 +315,10 @@ class SchemaRegistryClient:
     def __reduce__(self) -> tuple[Any, ...]:
         return SchemaRegistryClient, (self._conf,)
 
+    def deadline(self) -> float:
+        """When a call that begins now ends, in seconds of ``clock``."""
+        return self.clock.now() + self._settings.total_timeout
+
     @property
     def latest_expires(self) -> bool:
         """Whether ``cache.latest.ttl.sec`` is set."""
@@ -319,7 +361,7 @@ class SchemaRegistryClient:
         self, request: RegistryRequest[_T], timeout: float | None = None, *, keep: bool = True, ttl: float = _FOR_EVER
     ) -> _T:
         """The one way to the registry: memory, then the flight that asks this question."""
-        began = self._clock.now()
+        began = self.clock.now()
         known = self._known.get(request) if keep else None
         if known is not None:
             if began >= known.due:
@@ -357,7 +399,7 @@ class SchemaRegistryClient:
         def refresh(flight: Flight[Answered | Failure]) -> Answered | Failure:
             result = self._fly(flight, request, now, seconds, ttl)
             if isinstance(result, Failure):
-                then = self._clock.now()
+                then = self.clock.now()
                 self._known.remember(request, _Known(known.value, known.at, then + min(ttl, _REFRESH_AGAIN)))
                 self._emit(
                     StaleEvent(
@@ -388,7 +430,7 @@ class SchemaRegistryClient:
         if isinstance(result, Failure) and result.look_up and request.or_else is not None:
             found = send(request.or_else)
             result = found if isinstance(found, Answered) else result
-        now = self._clock.now()
+        now = self.clock.now()
         if isinstance(result, Answered):
             if ttl is not None:
                 self._known.remember(request, _Known(result.value, now, now + ttl))
@@ -404,7 +446,7 @@ class SchemaRegistryClient:
 
                 self._transport = Transport(self._settings, Credentials(self._settings.basic_credentials).headers)
                 self._loop = Retrying(
-                    self._endpoints, self._transport, self._clock, self._settings.request_timeout, self._emit
+                    self._endpoints, self._transport, self.clock, self._settings.request_timeout, self._emit
                 )
             return self._loop
 

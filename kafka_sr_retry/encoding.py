@@ -6,7 +6,7 @@ The only module that imports fastavro.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -15,13 +15,22 @@ from fastavro.schema import SchemaParseException, UnknownType
 from fastavro.validation import validate
 
 from .errors import AvroEncodingError, ConfigurationError
+from .objects import as_record
 
 Write = Callable[[Any, Any], bytes]
 """(object, the message's context) -> the message's bytes."""
 
 
+_TOP = {"type": "record", "name": "kafka_sr_retry.Top", "fields": []}
+"""A record adds no bytes to its fields': one around a union or a reference spares fastavro a parsing each time."""
+
+
 class AvroSchema:
     """A parsed schema.
+
+    Args:
+        text: of the schema.
+        references: texts of the schemas whose named types it uses, each after those that it uses itself.
 
     Attributes:
         name: full name of a record, enum or fixed; of a primitive in ``{"type": ...}`` form its type; else ``None``.
@@ -30,24 +39,23 @@ class AvroSchema:
         ConfigurationError: the text is not an Avro schema.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, references: Iterable[str] = ()) -> None:
+        self._named: dict[str, Any] = {}
         try:
+            for reference in references:
+                parse_schema(json.loads(reference), named_schemas=self._named)
             raw = json.loads(text)
-            self._named: dict[str, Any] = {}
+            self._wrapped = isinstance(raw, list) or (isinstance(raw, str) and raw in self._named)
+            if self._wrapped:
+                raw = {**_TOP, "fields": [{"name": "value", "type": raw}]}
             self._parsed = parse_schema(raw, named_schemas=self._named)
         except UnknownType as error:
             raise ConfigurationError(f"schema_str names the unknown type {error.name!r}", "schema_str") from error
-        except (
-            ValueError,
-            SchemaParseException,
-            TypeError,
-            KeyError,
-            AttributeError,
-            RecursionError,
-        ) as error:
+        except (ValueError, SchemaParseException, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ConfigurationError(f"schema_str is not an Avro schema: {error}", "schema_str") from error
-        named = self._parsed if isinstance(self._parsed, dict) else {}
-        self.name: str | None = named.get("name") or (raw.get("type") if isinstance(raw, dict) else None)
+        parsed: Any = self._parsed
+        self._top = parsed["fields"][0]["type"] if self._wrapped else parsed
+        self.name = full_name(text)
 
     def writer(self, prefix: bytes, *, strict: bool = False, strict_allow_default: bool = False) -> Write:
         """Encodes as fastavro does; a top-level ``"bytes"`` is written raw, without Avro's length, as the Java and
@@ -61,7 +69,6 @@ class AvroSchema:
         parsed = self._parsed
         if parsed == "bytes" or (isinstance(parsed, dict) and parsed["type"] == "bytes"):
             return lambda value, ctx: prefix + _raw(value)
-
         options = {"strict": strict, "strict_allow_default": strict_allow_default}
 
         def write(value: Any, ctx: Any) -> bytes:
@@ -69,20 +76,41 @@ class AvroSchema:
             out.write(prefix)
             try:
                 schemaless_writer(out, parsed, value)
-            except Exception as error:  # noqa: BLE001 fastavro raises what it meets
-                raise _Misfit(self._named, options).of(parsed, value, error) from None
+            except Exception:  # noqa: BLE001 fastavro raises what it meets
+                return prefix + self._slowly(value, options)
             return out.getvalue()
 
-        def write_strictly(value: Any, ctx: Any) -> bytes:
-            out = BytesIO()
-            out.write(prefix)
+        if self._wrapped or any(options.values()):
+            return lambda value, ctx: prefix + self._slowly(value, options)
+        return write
+
+    def _slowly(self, value: Any, options: Mapping[str, bool]) -> bytes:
+        """The same, for every schema and object: also objects with attributes, and with an error that says where."""
+        record = value
+        try:
             try:
-                schemaless_writer(out, parsed, value, **options)
-            except Exception as error:  # noqa: BLE001 fastavro raises what it meets
-                raise _Misfit(self._named, options).of(parsed, value, error) from None
-            return out.getvalue()
+                return self._encode(value, options)
+            except Exception:  # noqa: BLE001 fastavro raises what it meets
+                record = as_record(value)
+                return self._encode(record, options)
+        except Exception as error:  # noqa: BLE001 and so do objects of all kinds
+            raise _Misfit(self._named, options).of(self._top, record, error) from None
 
-        return write_strictly if strict or strict_allow_default else write
+    def _encode(self, value: Any, options: Mapping[str, bool]) -> bytes:
+        out = BytesIO()
+        schemaless_writer(out, self._parsed, {"value": value} if self._wrapped else value, **options)
+        return out.getvalue()
+
+
+def full_name(text: str) -> str | None:
+    """Full name of the named type that a schema's text defines; of a primitive in ``{"type": ...}`` form its type."""
+    raw = json.loads(text)
+    if not isinstance(raw, dict):
+        return None
+    name, namespace = raw.get("name"), raw.get("namespace")
+    if not isinstance(name, str):
+        return raw.get("type") if isinstance(raw.get("type"), str) else None
+    return name if "." in name or not namespace else f"{namespace}.{name}"
 
 
 _Fits = Callable[[Any, Any], bool]

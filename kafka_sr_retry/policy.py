@@ -54,6 +54,7 @@ class Outcome:
         says_empty: whether it is a 422 saying that the request was null although a body was sent.
         retry_after: seconds the answer asks for, or ``None``.
         renewable: whether the credentials used could be renewed.
+        optional: whether not every registry has the path that was asked.
         message: the registry's own words.
         detail: the answer or failure in words, for people.
         value: the call's result, where the answer is good.
@@ -66,6 +67,7 @@ class Outcome:
     says_empty: bool = False
     retry_after: float | None = None
     renewable: bool = False
+    optional: bool = False
     message: str = ""
     detail: str = ""
     value: Any = None
@@ -99,7 +101,7 @@ class Row:
     Attributes:
         name: the outcome's name in events, logs and metrics.
         action: what to do.
-        broke, status, error_code, from_registry, says_empty, rests, renewable: conditions on the outcome.
+        broke, status, error_code, from_registry, says_empty, rests, renewable, optional: conditions on the outcome.
         error: exception class where the row ends a call.
         remembered_for: share of ``refusal.cache.ttl.ms`` for which the refusal answers the same question again.
         advice: what the user does next.
@@ -114,6 +116,7 @@ class Row:
     says_empty: bool | None = None
     rests: bool | None = None
     renewable: bool | None = None
+    optional: bool | None = None
     error: type[SchemaRegistryError] = SchemaRegistryError
     remembered_for: float = 0.0
     advice: str = ""
@@ -127,6 +130,7 @@ class Row:
             and self.says_empty in (None, outcome.says_empty)
             and self.rests in (None, outcome.retry_after is not None)
             and self.renewable in (None, outcome.renewable)
+            and self.optional in (None, outcome.optional)
         )
 
 
@@ -152,6 +156,8 @@ TABLE: tuple[Row, ...] = (
     Row("no_leader", Action.NO_LEADER, status={500}, error_code={50003, 50004}),
     Row("rate_limited", Action.REST, status={429}),
     Row("unavailable", Action.REST, status={503}, rests=True),
+    Row("absent", Action.REFUSE, status={404, 405, 501}, optional=True, error=SchemaNotFoundError,
+        advice="This registry has no such path."),
     Row("server_error", Action.NEXT, status={408, 425, *range(500, 600)}),
     Row("token_expired", Action.AGAIN, status={401}, renewable=True),
     Row("unauthorized", Action.REFUSE, status={401}, error=RegistryAuthError, advice=_CREDENTIALS),

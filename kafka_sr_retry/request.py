@@ -33,6 +33,7 @@ class RegistryRequest(Generic[T]):
         asked: the question in words, for errors and events.
         expects: turns the decoded JSON of a 2xx into the call's result; raises ``BadAnswer`` for anything else.
         registers: whether it needs the cluster's leader when the schema is new.
+        optional: whether not every registry has the path, so that its absence is an answer.
         or_else: another question whose answer serves too, for callers who may read and not write.
     """
 
@@ -42,6 +43,7 @@ class RegistryRequest(Generic[T]):
     asked: str = field(compare=False)
     expects: Callable[[Any], T] = field(compare=False, repr=False)
     registers: bool = False
+    optional: bool = False
     or_else: RegistryRequest[T] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -55,6 +57,7 @@ class RegistryRequest(Generic[T]):
         query: Mapping[str, Any] | None = None,
         content: Any = None,
         registers: bool = False,
+        optional: bool = False,
         or_else: RegistryRequest[T] | None = None,
     ) -> RegistryRequest[T]:
         """Encodes ``content`` as JSON; ``query`` values may be lists; ``None`` values are left out."""
@@ -67,6 +70,7 @@ class RegistryRequest(Generic[T]):
             asked,
             expects,
             registers,
+            optional,
             or_else,
         )
 

@@ -90,6 +90,17 @@ class RegisteredSchema:
     schema: Schema
 
 
+def write_rules(schema: Schema) -> list[str]:
+    """Names of the schema's rules that a producer would have to apply."""
+    rule_set = schema.rule_set or {}
+    rules = [rule for kind in ("domainRules", "encodingRules") for rule in rule_set.get(kind) or ()]
+    return [
+        str(rule.get("name"))
+        for rule in rules
+        if rule.get("mode") in ("WRITE", "WRITEREAD") and not rule.get("disabled")
+    ]
+
+
 def bare_subject(subject: str) -> str:
     """A subject without its registry context (``:.name:``)."""
     return re.sub(r"^:\.[^:]*:", "", subject)

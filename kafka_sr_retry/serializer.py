@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,19 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 
 from .client import SchemaRegistryClient
 from .config import PREFIX, SerializerSettings, parse, split
-from .encoding import AvroSchema, Write
+from .encoding import AvroSchema, Write, full_name
 from .errors import ConfigurationError
 from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
 from .memory import Memory
-from .schema import MAX_ID, RegisteredSchema, Schema
-from .subjects import BY_TYPE, topic_subject_name_strategy
+from .schema import MAX_ID, RegisteredSchema, Schema, SchemaReference, write_rules
+from .subjects import BY_TYPE, AssociatedSubjects, topic_subject_name_strategy
 
 __all__ = ["AvroSerializer"]
 
 _VALUE = MessageField.VALUE
+
+Strategy = Callable[[Any, Any], Any]
+"""(context, record name) -> subject."""
 
 ToDict = Callable[[Any, Any], Any]
 """(object, SerializationContext) -> dict; the context is ``None`` where the caller gave none."""
@@ -55,18 +58,15 @@ class AvroSerializer(Serializer):
                 "to_dict must be callable: to_dict(object, SerializationContext) -> dict", "to_dict"
             )
         self._to_dict = to_dict
-        given = None if schema_str is None and settings.use_latest else _schema(schema_str)
+        given = None if schema_str is None and settings.reads_schema else _schema(schema_str)
         self._registered = given if isinstance(given, RegisteredSchema) else None
         self._schema = given.schema if isinstance(given, RegisteredSchema) else given
-        self._avro = AvroSchema(self._schema.schema_str) if self._schema else None
-        self._record_name = self._avro.name if self._avro else None
-        self._strategy = settings.subject_name_strategy or BY_TYPE[settings.strategy_type]
-        if self._record_name is None and settings.subject_name_strategy is None and settings.strategy_type != "TOPIC":
-            raise ConfigurationError(
-                f"subject.name.strategy.type={settings.strategy_type} needs a schema with a name; a union or primitive "
-                "has none: use TOPIC",
-                "subject.name.strategy.type",
-            )
+        self._record_name: str | None = None
+        if self._schema is not None:
+            _refuse_rules(self._schema)
+            if not self._schema.references:
+                AvroSchema(self._schema.schema_str)  # what is no schema is an error now; references need the registry
+            self._record_name = full_name(self._schema.schema_str)
         self._frame = settings.schema_id_serializer
         if self._frame is prefix_schema_id_serializer:
             self._frame = None
@@ -76,6 +76,7 @@ class AvroSerializer(Serializer):
             if isinstance(schema_registry_client, SchemaRegistryClient)
             else SchemaRegistryClient(schema_registry_client)
         )
+        self._strategy = self._choose_strategy(settings)
         self._source = self._choose_source(settings)
         self._refreshes = settings.use_latest and self._client.latest_expires
         self._latest: Memory[str, Callable[[], RegisteredSchema]] = self._client.memory()
@@ -83,16 +84,39 @@ class AvroSerializer(Serializer):
         # by topic, for values under the topic strategy: saves most messages the making of their subject's name
         self._values: Memory[str, Write] = self._client.memory()
 
-    def _choose_source(self, settings: SerializerSettings) -> Callable[[str], RegisteredSchema]:
-        """Where a subject's schema and id come from."""
+    def _choose_strategy(self, settings: SerializerSettings) -> Strategy:
+        """How a message's subject is found."""
+        if settings.subject_name_strategy is not None:
+            return settings.subject_name_strategy
+        if settings.strategy_type == "ASSOCIATED":
+            return AssociatedSubjects(self._client, settings.strategy_conf)
+        if self._schema is not None and self._record_name is None and settings.strategy_type != "TOPIC":
+            raise ConfigurationError(
+                f"subject.name.strategy.type={settings.strategy_type} needs a schema with a name; a union or primitive "
+                "has none: use TOPIC",
+                "subject.name.strategy.type",
+            )
+        return BY_TYPE[settings.strategy_type]
+
+    def _choose_source(self, settings: SerializerSettings) -> Callable[[str, float], RegisteredSchema]:
+        """Where a subject's schema and id come from: (subject, seconds) -> registered schema."""
         client, registered, schema = self._client, self._registered, self._schema
-        if registered is not None:
-            return lambda subject: registered
+        normalize, schema_id, metadata = settings.normalize, settings.use_schema_id, settings.use_latest_with_metadata
+        if schema_id is not None:
+            return lambda subject, seconds: client.get_registered(schema_id, timeout=seconds)
+        if metadata is not None:
+            return lambda subject, seconds: client.get_latest_with_metadata(subject, metadata, True, timeout=seconds)
         if settings.use_latest or schema is None:
-            return client.get_latest_version
-        if settings.auto_register:
-            return lambda subject: client.register_schema_full_response(subject, schema, settings.normalize)
-        return lambda subject: client.lookup_schema(subject, schema, settings.normalize)
+            return lambda subject, seconds: client.get_latest_version(subject, timeout=seconds)
+        if registered is not None:
+            return lambda subject, seconds: registered
+        ask = client.register_schema_full_response if settings.auto_register else client.lookup_schema
+        return lambda subject, seconds: ask(subject, schema, normalize, timeout=seconds)
+
+    def set_cluster_id_resolver(self, resolver: Callable[[], Any]) -> None:
+        """Called by ``SerializingProducer`` (2.16 and later) with what tells its cluster's id, for ``ASSOCIATED``."""
+        if isinstance(self._strategy, AssociatedSubjects):
+            self._strategy.resolve_cluster_id = resolver
 
     @classmethod
     def from_config(
@@ -172,10 +196,13 @@ class AvroSerializer(Serializer):
             raise SerializationError(
                 f"the subject name strategy gave {subject!r} for record {self._record_name!r}: it must give a text"
             )
+        deadline = self._client.deadline()
         if self._refreshes:
             registered = self._ask_latest(subject)
-            return self._known.get(registered) or self._learn(registered, registered)
-        write = self._known.get(subject) or self._learn(subject, self._source(subject))
+            return self._known.get(registered) or self._learn(registered, registered, deadline)
+        write = self._known.get(subject)
+        if write is None:
+            write = self._learn(subject, self._source(subject, deadline - self._client.clock.now()), deadline)
         if self._strategy is topic_subject_name_strategy and ctx is not None and ctx.field is _VALUE:
             self._values.remember(ctx.topic, write)
         return write
@@ -187,13 +214,13 @@ class AvroSerializer(Serializer):
             self._latest.remember(subject, ask)
         return ask()
 
-    def _learn(self, key: str | RegisteredSchema, registered: RegisteredSchema) -> Write:
+    def _learn(self, key: str | RegisteredSchema, registered: RegisteredSchema, deadline: float) -> Write:
         """Puts together what each message with this schema goes through."""
-        avro = self._avro
-        if avro is None or registered.schema is not self._schema:
-            avro = AvroSchema(registered.schema.schema_str)
+        schema = registered.schema
+        _refuse_rules(schema)
+        texts = self._resolve(schema.references, deadline, ())
         schema_id = SchemaId("AVRO", registered.schema_id, uuid.UUID(registered.guid) if registered.guid else None)
-        write = avro.writer(
+        write = AvroSchema(schema.schema_str, texts.values()).writer(
             schema_id.id_to_bytes() if self._frame is None else b"",
             strict=self._settings.strict,
             strict_allow_default=self._settings.strict_allow_default,
@@ -204,6 +231,21 @@ class AvroSerializer(Serializer):
             write = _framing(write, self._frame, schema_id)
         self._known.remember(key, write)
         return write
+
+    def _resolve(
+        self, references: Iterable[SchemaReference], deadline: float, path: tuple[str, ...]
+    ) -> dict[tuple[str, int], str]:
+        """The texts of referred schemas by subject and version, each after those that it refers to itself."""
+        texts: dict[tuple[str, int], str] = {}
+        for reference in references:
+            step = f"{reference.subject} version {reference.version}"
+            if step in path:
+                raise ConfigurationError(f"schema references form a loop: {' -> '.join((*path, step))}", "schema_str")
+            seconds = deadline - self._client.clock.now()
+            referred = self._client.get_version(reference.subject, reference.version, True, timeout=seconds).schema
+            texts |= self._resolve(referred.references, deadline, (*path, step))
+            texts.setdefault((reference.subject, reference.version), referred.schema_str)
+        return texts
 
 
 def _converting(to_dict: ToDict, write: Write) -> Write:
@@ -237,6 +279,16 @@ def _schema(given: Any) -> Schema | RegisteredSchema:
             "schema_str",
         )
     return RegisteredSchema(given.schema_id, given.guid, given.subject, given.version, _as_ours(given.schema))
+
+
+def _refuse_rules(schema: Schema) -> None:
+    rules = write_rules(schema)
+    if rules:
+        raise ConfigurationError(
+            f"the schema has rules for writing ({', '.join(rules)}), and its data must not go out without them: use "
+            "Confluent's AvroSerializer with kafka_sr_retry.confluent.SchemaRegistryClient",
+            "schema_str",
+        )
 
 
 def _as_ours(schema: Any) -> Schema:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from confluent_kafka.serialization import SerializationContext
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
+
+from .client import SchemaRegistryClient
+from .config import CLUSTER_ID, FALLBACK_TYPE
+from .flights import Flights, Overdue
 
 __all__ = [
     "record_subject_name_strategy",
@@ -48,3 +55,65 @@ BY_TYPE = {
     "RECORD": record_subject_name_strategy,
     "TOPIC_RECORD": topic_record_subject_name_strategy,
 }
+
+
+class AssociatedSubjects:
+    """The ``ASSOCIATED`` strategy of Confluent's client: the registry says which subject belongs to a topic.
+
+    Where it knows none, has no associations at all, or does not let this caller read them, another strategy decides
+    (``subject.name.strategy.fallback.type``, default ``TOPIC``).
+
+    Args:
+        client: asked once for each topic and field, until its ``clear_caches``.
+        conf: ``subject.name.strategy.conf``.
+    """
+
+    def __init__(self, client: SchemaRegistryClient, conf: Mapping[str, str]) -> None:
+        self._client = client
+        self._cluster_id = conf.get(CLUSTER_ID)
+        self._fallback = conf.get(FALLBACK_TYPE, "TOPIC")
+        self._subjects: dict[tuple[str, str, str | None], str | None] = client.memory()
+        self._flights: Flights[str] = Flights(client.clock)
+        self.resolve_cluster_id: Callable[[], Any] | None = None
+
+    def __call__(self, ctx: SerializationContext | None, record_name: str | None) -> str | None:
+        ctx = _needed(ctx)
+        field = "key" if ctx.field == MessageField.KEY else "value"
+        key = (ctx.topic, field, record_name)
+        if key not in self._subjects:
+            self._subjects[key] = self._ask(ctx, field, record_name)
+        return self._subjects[key]
+
+    def _ask(self, ctx: SerializationContext, field: str, record_name: str | None) -> str | None:
+        deadline = self._client.deadline()
+        cluster_id = self._cluster_id or self._resolve(deadline)
+        subjects = self._client.get_associated_subjects(
+            ctx.topic, cluster_id, field, timeout=deadline - self._client.clock.now()
+        )
+        if len(subjects) > 1:
+            raise SerializationError(
+                f"topic {ctx.topic!r} has more than one associated {field} subject: {', '.join(subjects)}"
+            )
+        if subjects:
+            return subjects[0]
+        if self._fallback == "NONE":
+            raise SerializationError(
+                f"topic {ctx.topic!r} has no associated {field} subject, and {FALLBACK_TYPE} is NONE: create the "
+                "association, or set another fallback"
+            )
+        return BY_TYPE[self._fallback](ctx, record_name)
+
+    def _resolve(self, deadline: float) -> str:
+        """The id of the producer's Kafka cluster; ``-``, any, where nobody can tell."""
+        resolve = self.resolve_cluster_id
+        if resolve is None:
+            return "-"
+        try:
+            cluster_id = self._flights.join("cluster id", lambda flight: resolve(), deadline)
+        except Overdue:
+            raise SerializationError(f"no broker told the Kafka cluster's id in time; set {CLUSTER_ID}") from None
+        except Exception as error:
+            raise SerializationError(f"the Kafka cluster's id could not be had ({error}); set {CLUSTER_ID}") from error
+        if not cluster_id:
+            raise SerializationError(f"the Kafka cluster's id is empty; set {CLUSTER_ID}")
+        return str(cluster_id)
