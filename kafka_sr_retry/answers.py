@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -14,9 +15,19 @@ from .policy import Break, Outcome
 from .request import BadAnswer, RegistryRequest, Reply
 from .schema import MAX_ID, RegisteredSchema, Schema, bare_subject, same_schema
 
+LONGEST_REST = 3600.0
+"""Seconds: a longer ``Retry-After`` is taken for a mistake, and asked about again after an hour."""
 
-def read(reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False) -> Outcome:
-    """The outcome that a reply stands for; the result is in ``value`` where it is good."""
+
+def read(
+    reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False, secrets: Sequence[str] = ()
+) -> Outcome:
+    """The outcome that a reply stands for; the result is in ``value`` where it is good.
+
+    Args:
+        renewable: whether the credentials that were sent can be renewed.
+        secrets: what must not be told, even if the server does.
+    """
     if reply.broke is not None:
         return Outcome(broke=reply.broke, detail=reply.detail)
     content = _json(reply.body)
@@ -24,11 +35,12 @@ def read(reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False
         try:
             return Outcome(status=reply.status, detail=f"{reply.status}", value=request.expects(content))
         except Exception as bad:  # noqa: BLE001 an answer that cannot be read is a bad one, however it is bad
-            detail = f"{reply.status}, but {bad}: {_excerpt(reply.body)}"
+            detail = f"{reply.status}, but {bad}: {_excerpt(reply.body, secrets)}"
             return Outcome(broke=Break.BAD_ANSWER, status=reply.status, detail=detail)
     error = content if isinstance(content, dict) else {}
     code, message = error.get("error_code"), error.get("message")
-    text = message if isinstance(message, str) and message else _excerpt(reply.body)
+    words = message if isinstance(message, str) else ""
+    text = _told(words, secrets, 2000) if words else _excerpt(reply.body, secrets)
     error_code = code if isinstance(code, int) and not isinstance(code, bool) else None
     shown = f"{reply.status}" if error_code in (None, reply.status) else f"{reply.status}/{error_code}"
     return Outcome(
@@ -44,6 +56,64 @@ def read(reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False
     )
 
 
+def read_token(
+    reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False, secrets: Sequence[str] = ()
+) -> Outcome:
+    """Like ``read`` for a token's server (RFC 6749, sections 5.1 and 5.2). Of a 2xx nothing is told: there may be a
+    token in it."""
+    if reply.broke is not None:
+        return Outcome(broke=reply.broke, detail=reply.detail)
+    content = _json(reply.body)
+    if 200 <= reply.status < 300:
+        try:
+            return Outcome(status=reply.status, detail=f"{reply.status}", value=request.expects(content))
+        except BadAnswer as bad:
+            return Outcome(broke=Break.BAD_ANSWER, status=reply.status, detail=f"{reply.status}, but {bad}")
+    error = content if isinstance(content, dict) else {}
+    words = [error[name] for name in ("error", "error_description") if isinstance(error.get(name), str)]
+    text = _told(": ".join(words), secrets, 2000) if words else _excerpt(reply.body, secrets)
+    return Outcome(
+        status=reply.status,
+        from_registry=bool(words),
+        retry_after=_retry_after(reply.headers),
+        renewable=renewable,
+        message=text,
+        detail=f"{reply.status} {text}".strip(),
+    )
+
+
+def access_token(content: Any) -> tuple[str, float | None]:
+    """Reads the answer to a request for a token into the token and its lifetime in seconds, where that is told.
+
+    Azure's instance metadata service tells numbers as texts.
+    """
+    answer = _object(content)
+    token = answer.get("access_token")
+    if not isinstance(token, str) or not token:
+        raise BadAnswer("there is no access_token in it")
+    if not is_token(token):
+        raise BadAnswer("its access_token cannot stand in a header")
+    kind = answer.get("token_type", "Bearer")
+    if not isinstance(kind, str) or kind.lower() != "bearer":
+        raise BadAnswer("its token_type is not Bearer")
+    lifetime = _seconds(answer.get("expires_in"))
+    at = _seconds(answer.get("expires_on"))
+    return token, lifetime if lifetime is not None or at is None else max(0.0, at - time.time())
+
+
+def is_token(text: str) -> bool:
+    """Whether a text can be sent as a bearer token (RFC 6750, section 2.1, and what else is printable)."""
+    return bool(text) and all("!" <= character <= "~" for character in text)
+
+
+def _seconds(given: Any) -> float | None:
+    try:
+        seconds = float(given) if isinstance(given, (str, int, float)) and not isinstance(given, bool) else -1.0
+    except (ValueError, OverflowError):
+        return None
+    return seconds if seconds >= 0 else None
+
+
 def registered(subject: str, schema: Schema, *, normalized: bool) -> Callable[[Any], RegisteredSchema]:
     """Reads the answer to a registration or a look-up into a ``RegisteredSchema``.
 
@@ -57,6 +127,8 @@ def registered(subject: str, schema: Schema, *, normalized: bool) -> Callable[[A
         named = answer.get("subject")
         if isinstance(named, str) and bare_subject(named) != bare_subject(subject):
             raise BadAnswer(f"it names subject {named!r}, not {subject!r}")
+        if answer.get("schemaType", schema.schema_type) != schema.schema_type:
+            raise BadAnswer(f"it returns a schema of type {answer['schemaType']}")
         text = answer.get("schema")
         if isinstance(text, str) and not normalized and not same_schema(schema, text):
             raise BadAnswer("it returns another schema than the one that was sent")
@@ -161,9 +233,16 @@ def _json(body: bytes) -> Any:
         return None
 
 
-def _excerpt(body: bytes) -> str:
-    text = " ".join(body[:400].decode(errors="replace").split())
-    return text if len(text) <= 200 else text[:200] + "…"
+def _excerpt(body: bytes, secrets: Sequence[str] = ()) -> str:
+    return _told(body[:20_000].decode(errors="replace"), secrets, 200)
+
+
+def _told(text: str, secrets: Sequence[str], longest: int) -> str:
+    """What a server says, as it may stand in an error or a log: no secret, no line break, no escape, no end of it."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    text = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * longest]).split())
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def _says_empty(status: int, message: str) -> bool:
@@ -175,9 +254,9 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds, from RFC 9110's delay or date; a date is measured against the answer's own ``Date``, not our clock."""
     given = headers.get("retry-after", "").strip()
     if given.isascii() and given.isdigit():
-        return float(given[:9])
+        return min(float(given[:9]), LONGEST_REST)
     asked, now = _date(given), _date(headers.get("date", "")) or datetime.now(timezone.utc)
-    return max(0.0, (asked - now).total_seconds()) if asked else None
+    return min(max(0.0, (asked - now).total_seconds()), LONGEST_REST) if asked else None
 
 
 def _date(text: str) -> datetime | None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import random
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
+from confluent_kafka.serialization import SerializationError
+
 from . import answers
 from .clock import Clock
 from .config import ClientSettings, parse
-from .credentials import Credentials
+from .credentials import Credentials, credentials
 from .endpoints import Call, Endpoints
 from .errors import (
     ConfigurationError,
@@ -30,6 +34,7 @@ from .memory import Memory
 from .request import RegistryRequest
 from .retrying import Answered, Retrying
 from .schema import RegisteredSchema, Schema
+from .tls import RotatingTls
 
 _log = logging.getLogger("kafka_sr_retry")
 _T = TypeVar("_T")
@@ -41,6 +46,10 @@ _FOR_EVER = float("inf")
 
 _REFRESH_AGAIN = 5.0
 """Seconds until the next try to refresh a latest version after one that failed, unless its time to live is shorter."""
+
+
+_REFUSALS = 1000
+"""Refusals that are remembered at most: each holds its schema and the registry's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +93,13 @@ class SchemaRegistryClient:
             )
         self._conf = dict(conf)
         self._settings = parse(ClientSettings, self._conf, prefix)
-        self._settings.tls.context()  # a file that cannot be used is an error now, not at the first message
+        self._contexts = self._settings.tls.contexts()  # a file of no use is an error now, not at the first message
         self.clock = clock or Clock()
         ttl = self._settings.cache_latest_ttl
         self._latest_ttl = _FOR_EVER if ttl is None else ttl
         self._memories: weakref.WeakSet[Memory[Any, Any]] = weakref.WeakSet()
         self._known: Memory[RegistryRequest[Any], _Known] = self.memory()
-        self._refused: Memory[RegistryRequest[Any], _Known] = self.memory()
+        self._refused: Memory[RegistryRequest[Any], _Known] = self.memory(_REFUSALS)
         self._closed = False
         self._start()
         _clients.add(self)
@@ -101,6 +110,7 @@ class SchemaRegistryClient:
         self._starting = threading.Lock()
         self._loop: Retrying | None = None
         self._transport: Any = None
+        self._credentials: Credentials | None = None
         self._flights: Flights[Answered | Failure] = Flights(self.clock)
         urls = settings.urls.urls
         self._endpoints = Endpoints(
@@ -305,6 +315,8 @@ class SchemaRegistryClient:
         with self._starting:
             if self._transport is not None:
                 self._transport.close()
+            if self._credentials is not None:
+                self._credentials.close()
 
     def __enter__(self) -> SchemaRegistryClient:
         return self
@@ -313,7 +325,7 @@ class SchemaRegistryClient:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SchemaRegistryClient, (self._conf,)
+        return type(self), (self._conf,)
 
     def deadline(self) -> float:
         """When a call that begins now ends, in seconds of ``clock``."""
@@ -324,13 +336,16 @@ class SchemaRegistryClient:
         """Whether ``cache.latest.ttl.sec`` is set."""
         return self._latest_ttl < _FOR_EVER
 
-    def memory(self) -> Memory[Any, Any]:
-        """A memory of this client's capacity that ``clear_caches`` clears too."""
-        memory: Memory[Any, Any] = Memory(self._settings.cache_capacity)
+    def memory(self, most: int | None = None) -> Memory[Any, Any]:
+        """A memory of this client's capacity, or of ``most`` if that is less, that ``clear_caches`` clears too."""
+        capacity = self._settings.cache_capacity
+        memory: Memory[Any, Any] = Memory(capacity if most is None else min(most, capacity))
         self._memories.add(memory)
         return memory
 
     def _subject(self, name: str) -> str:
+        if not isinstance(name, str) or name.strip(".") == "":
+            raise ValueError(f"a subject must be a text that is more than dots, not {name!r}")
         return name if name.startswith(":.") else (self._settings.context or "") + name
 
     def _look_up(
@@ -351,7 +366,7 @@ class SchemaRegistryClient:
         subject = self._subject(subject_name)
         return RegistryRequest.build(
             "GET",
-            f"/subjects/{_quoted(subject)}/versions/{version}",
+            f"/subjects/{_quoted(subject)}/versions/{_quoted(str(version))}",
             query={"deleted": deleted or None, "format": fmt},
             asked=f"get version {version} of subject {subject!r}",
             expects=answers.version_of(subject),
@@ -381,15 +396,24 @@ class SchemaRegistryClient:
     def _join(
         self, request: RegistryRequest[Any], began: float, seconds: float, ttl: float | None
     ) -> Answered | Failure:
-        if self._closed:
-            return _closed()
-        try:
-            return self._flights.join(
-                request, lambda flight: self._fly(flight, request, began, seconds, ttl), began + seconds
-            )
-        except Overdue:
-            late = "The time given for this call is over; the request goes on, and a later call may find its answer."
-            return Failure(RegistryUnavailableError, request.asked, (), 0, seconds, late)
+        own: list[Flight[Any]] = []
+
+        def fly(flight: Flight[Any]) -> Answered | Failure:
+            own.append(flight)
+            return self._fly(flight, request, began, seconds, ttl)
+
+        while not self._closed:
+            try:
+                result = self._flights.join(request, fly, began + seconds)
+            except Overdue:
+                return _unasked(request, seconds, "The time given for this call is over; the request goes on.")
+            except RuntimeError as error:
+                return _unasked(request, seconds, f"No thread can be started: {error}.")
+            # another caller's flight may have been giving up already, by a deadline earlier than this one's
+            gave_up = isinstance(result, Failure) and result.error is RegistryUnavailableError and not own
+            if not gave_up or self.clock.now() + _MARGIN >= began + seconds:
+                return result
+        return _closed()
 
     def _refresh(self, request: RegistryRequest[Any], known: _Known, now: float, ttl: float) -> None:
         """One flight asks again; whoever asks meanwhile has the old answer."""
@@ -412,7 +436,7 @@ class SchemaRegistryClient:
                 )
             return result
 
-        if not self._closed:
+        with suppress(RuntimeError):  # no thread can be started: the old one serves on
             self._flights.start(request, refresh, now + seconds)
 
     def _fly(
@@ -444,9 +468,18 @@ class SchemaRegistryClient:
             if self._loop is None:
                 from .transport import Transport  # requests is imported when a request is due, not before
 
-                self._transport = Transport(self._settings, Credentials(self._settings.basic_credentials).headers)
+                settings, clock, numbers = self._settings, self.clock, itertools.count(1)
+                tls = RotatingTls(settings.tls, self._contexts)
+                self._transport = Transport(settings, tls)
+                self._credentials = credentials(settings, tls, clock, self._emit, numbers)
                 self._loop = Retrying(
-                    self._endpoints, self._transport, self.clock, self._settings.request_timeout, self._emit
+                    self._endpoints,
+                    self._transport,
+                    clock,
+                    settings.request_timeout,
+                    self._emit,
+                    self._credentials,
+                    numbers=numbers,
                 )
             return self._loop
 
@@ -454,7 +487,7 @@ class SchemaRegistryClient:
         if self._settings.event_cb is not None:
             try:
                 self._settings.event_cb(event)
-            except Exception:  # noqa: BLE001 a listener never breaks a message
+            except BaseException:  # noqa: BLE001 a listener never breaks a message, not even by SystemExit
                 _log.exception("event_cb raised on a %s", type(event).__name__)
 
 
@@ -469,8 +502,15 @@ def _closed() -> Failure:
     )
 
 
-def _quoted(subject: str) -> str:
-    return quote(subject, safe="")
+def _unasked(request: RegistryRequest[Any], seconds: float, advice: str) -> Failure:
+    return Failure(RegistryUnavailableError, request.asked, (), 0, seconds, advice)
+
+
+def _quoted(part: str) -> str:
+    try:
+        return quote(part, safe="")
+    except UnicodeEncodeError as error:
+        raise SerializationError(f"{part!r} cannot stand in a request to the registry: {error}") from None
 
 
 def _start_afresh_in_child() -> None:

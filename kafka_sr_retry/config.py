@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
+from .answers import is_token
 from .errors import ConfigurationError
 from .events import Event
+from .schema import MAX_ID
 from .tls import Tls
 
 PREFIX = "schema.registry."
@@ -154,6 +156,60 @@ def _header_mapping(name: str, value: Any) -> dict[str, str]:
     return headers
 
 
+def _header_value(name: str, value: Any) -> str:
+    text = _text(name, value)
+    if not text.isascii() or not text.isprintable():
+        raise ConfigurationError(f"{name} must be of ASCII characters, without line breaks", name)
+    return text
+
+
+def _token(name: str, value: Any) -> str:
+    token = _text(name, value)
+    if not is_token(token):
+        raise ConfigurationError(f"{name} must be of ASCII characters, without white space or line breaks", name)
+    return token
+
+
+def _pool(name: str, value: Any) -> str:
+    pools = value if isinstance(value, (list, tuple)) else [value]
+    if not pools:
+        raise _wrong(name, value, "a text or a list of texts that is not empty")
+    return ",".join(_header_value(name, pool) for pool in pools)
+
+
+def _any_mapping(name: str, value: Any) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(name, value, "a dict")
+    return value
+
+
+def _issuer(name: str, value: Any) -> str:
+    url = _text(name, value)
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.fragment
+    except ValueError:
+        usable = False
+    if not usable or "@" in parts.netloc:
+        raise ConfigurationError(
+            f"{name} must begin with http:// or https:// and name a host, without credentials and fragment", name
+        )
+    return url
+
+
+def _proxy(name: str, value: Any) -> str:
+    proxy = _text(name, value)
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        usable = parts.scheme in ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+        usable = usable and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigurationError(f"{name} must be of the form http://host:port or http://user:password@host:port", name)
+    return proxy
+
+
 def _file(name: str, value: Any) -> str:
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else ""
     if not isinstance(path, str) or not os.path.exists(path):
@@ -180,6 +236,29 @@ def _choice(*choices: str) -> Parse:
         return cast(str, value)
 
     return parse
+
+
+def _strategy_type(name: str, value: Any) -> str:
+    types = ("TOPIC", "RECORD", "TOPIC_RECORD", "ASSOCIATED")
+    chosen = value.upper() if isinstance(value, str) else value
+    if chosen not in types:
+        raise _wrong(name, value, f"one of {', '.join(types)}")
+    return str(getattr(chosen, "value", chosen))
+
+
+CLUSTER_ID = "subject.name.strategy.kafka.cluster.id"
+FALLBACK_TYPE = "subject.name.strategy.fallback.type"
+
+
+def _strategy_conf(name: str, value: Any) -> dict[str, str]:
+    conf = _mapping(name, value)
+    for key in conf:
+        if key not in (CLUSTER_ID, FALLBACK_TYPE):
+            raise ConfigurationError(f"{name} holds the unknown key {key}; known: {CLUSTER_ID}, {FALLBACK_TYPE}", name)
+    fallback = conf.get(FALLBACK_TYPE, "TOPIC").upper()
+    if fallback not in ("TOPIC", "RECORD", "TOPIC_RECORD", "NONE"):
+        raise ConfigurationError(f"{FALLBACK_TYPE} must be one of TOPIC, RECORD, TOPIC_RECORD, NONE", name)
+    return conf | {FALLBACK_TYPE: fallback}
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +311,15 @@ def _safe(url: str) -> str:
 def _context(name: str, value: Any) -> str:
     context = _text(name, value).strip(":")
     return f":{context if context.startswith('.') else '.' + context}:"
+
+
+_BEARER: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "STATIC_TOKEN": (("token",), ()),
+    "OAUTHBEARER": (("client.id", "client.secret", "issuer.endpoint.url"), ("scope",)),
+    "OAUTHBEARER_AZURE_IMDS": ((), ("issuer.endpoint.url", "issuer.endpoint.query")),
+    "CUSTOM": (("custom.provider.function",), ("custom.provider.config",)),
+}
+"""The sources of bearer tokens: which of the keys under ``bearer.auth.`` each needs, and which it takes besides."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -308,6 +396,66 @@ class ClientSettings:
     user_info: tuple[str, str] | None = _key(
         "basic.auth.user.info", _user_info, "user:password", None, "HTTP basic credentials."
     )
+    bearer_source: str | None = _key(
+        "bearer.auth.credentials.source",
+        _choice(*_BEARER),
+        ", ".join(_BEARER),
+        None,
+        "Where the bearer token comes from. OAuth tokens are renewed at 80% of their lifetime, and once after a 401.",
+    )
+    bearer_token: str | None = _key("bearer.auth.token", _token, "text", None, "STATIC_TOKEN: the token.")
+    bearer_client_id: str | None = _key(
+        "bearer.auth.client.id", _text, "text", None, "OAUTHBEARER: the client of the client credentials grant."
+    )
+    bearer_client_secret: str | None = _key(
+        "bearer.auth.client.secret", _text, "text", None, "OAUTHBEARER: the client's secret."
+    )
+    bearer_scope: str | None = _key(
+        "bearer.auth.scope", _text, "text", None, "OAUTHBEARER: scopes, with spaces between them; may be left out."
+    )
+    bearer_issuer: str | None = _key(
+        "bearer.auth.issuer.endpoint.url",
+        _issuer,
+        "URL",
+        None,
+        "OAUTHBEARER: the token endpoint. OAUTHBEARER_AZURE_IMDS: in place of Azure's own.",
+    )
+    bearer_query: str | None = _key(
+        "bearer.auth.issuer.endpoint.query",
+        _header_value,
+        "text",
+        None,
+        "OAUTHBEARER_AZURE_IMDS: such as api-version=2018-02-01&resource=...; may be left out with a URL of your own.",
+    )
+    bearer_function: Callable[[Any], Any] | None = _key(
+        "bearer.auth.custom.provider.function",
+        _callable,
+        "callable",
+        None,
+        "CUSTOM: config -> dict with bearer.auth.token, or the token; called for each request, so it keeps what lasts.",
+    )
+    bearer_config: Mapping[Any, Any] | None = _key(
+        "bearer.auth.custom.provider.config",
+        _any_mapping,
+        "dict",
+        None,
+        "CUSTOM: what the function is given.",
+        shown="{}",
+    )
+    bearer_cluster: str | None = _key(
+        "bearer.auth.logical.cluster",
+        _header_value,
+        "id",
+        None,
+        "Confluent Cloud: the registry's logical cluster (target-sr-cluster); may be left out elsewhere.",
+    )
+    bearer_pool: str | None = _key(
+        "bearer.auth.identity.pool.id",
+        _pool,
+        "id(s)",
+        None,
+        "Confluent Cloud: identity pools, comma-separated or a list.",
+    )
     ca: str | bool = _key(
         "ssl.ca.location",
         _ca,
@@ -324,7 +472,12 @@ class ClientSettings:
     )
     key_password: str | None = _key("ssl.key.password", _text, "text", None, "Password of the private key.")
     proxy: str | None = _key(
-        "proxy", _text, "URL", None, "HTTP proxy for all requests.", shown="HTTP(S)_PROXY, NO_PROXY"
+        "proxy",
+        _proxy,
+        "URL",
+        None,
+        "HTTP proxy for all requests, those for tokens too; with user:password@ where it asks for them.",
+        shown="HTTP(S)_PROXY, NO_PROXY",
     )
     http_headers: Mapping[str, str] = _key(
         "http.headers", _header_mapping, "dict", {}, "Extra headers, sent to the configured origins only."
@@ -398,6 +551,45 @@ class ClientSettings:
             )
         if self.http_auth and self.basic_credentials:
             raise ConfigurationError("http.auth and basic credentials contradict each other", "http.auth")
+        self._check_bearer()
+
+    def _check_bearer(self) -> None:
+        prefix, source = "bearer.auth.", self.bearer_source
+        given = {
+            field.metadata["key"].name.removeprefix(prefix)
+            for field in dataclasses.fields(self)
+            if field.metadata["key"].name.startswith(prefix) and getattr(self, field.name) is not None
+        }
+        if source is None:
+            if given:
+                first = prefix + min(given)
+                raise ConfigurationError(
+                    f"{first} needs bearer.auth.credentials.source: one of {', '.join(_BEARER)}", first
+                )
+            return
+        needed, taken = _BEARER[source]
+        if source == "OAUTHBEARER_AZURE_IMDS" and "issuer.endpoint.url" not in given:
+            needed = ("issuer.endpoint.query",)
+        missing = [prefix + name for name in needed if name not in given]
+        if missing:
+            raise ConfigurationError(f"bearer.auth.credentials.source={source} needs {', '.join(missing)}", missing[0])
+        strange = sorted(given - {*needed, *taken, "credentials.source", "logical.cluster", "identity.pool.id"})
+        if strange:
+            raise ConfigurationError(
+                f"bearer.auth.credentials.source={source} has no use for {prefix}{strange[0]}", prefix + strange[0]
+            )
+        rivals = {
+            "basic credentials": self.basic_credentials,
+            "basic.auth.credentials.source": self.credentials_source,
+            "http.auth": self.http_auth,
+            "an Authorization in http.headers": any(name.lower() == "authorization" for name in self.http_headers),
+        }
+        for rival, there in rivals.items():
+            if there:
+                raise ConfigurationError(
+                    f"bearer.auth.credentials.source and {rival} contradict each other: give one of them",
+                    "bearer.auth.credentials.source",
+                )
 
     @property
     def basic_credentials(self) -> tuple[str, str] | None:
@@ -420,12 +612,26 @@ class SerializerSettings:
         "Register the schema; otherwise look it up, and fail where it is not registered.",
     )
     normalize: bool = _key("normalize.schemas", _boolean, "bool", False, "Let the registry normalize the schema first.")
+    use_schema_id: int | None = _key(
+        "use.schema.id",
+        _number(1, MAX_ID, whole=True),
+        "id",
+        None,
+        "Write with the schema of this id, whatever schema_str says.",
+    )
     use_latest: bool = _key(
         "use.latest.version",
         _boolean,
         "bool",
         False,
         "Write with the subject's latest version, whatever schema_str says; needs auto.register.schemas=False.",
+    )
+    use_latest_with_metadata: Mapping[str, str] | None = _key(
+        "use.latest.with.metadata",
+        _mapping,
+        "dict",
+        None,
+        "Write with the subject's latest version that has these metadata properties.",
     )
     subject_name_strategy: Callable[..., Any] | None = _key(
         "subject.name.strategy",
@@ -437,10 +643,17 @@ class SerializerSettings:
     )
     strategy_type: str = _key(
         "subject.name.strategy.type",
-        _choice("TOPIC", "RECORD", "TOPIC_RECORD"),
-        "TOPIC, RECORD or TOPIC_RECORD",
+        _strategy_type,
+        "TOPIC, RECORD, TOPIC_RECORD or ASSOCIATED",
         "TOPIC",
         "The built-in strategies by name; subject.name.strategy goes first.",
+    )
+    strategy_conf: Mapping[str, str] = _key(
+        "subject.name.strategy.conf",
+        _strategy_conf,
+        "dict",
+        {},
+        "For ASSOCIATED: subject.name.strategy.kafka.cluster.id and subject.name.strategy.fallback.type (TOPIC).",
     )
     schema_id_serializer: Callable[..., Any] | None = _key(
         "schema.id.serializer",
@@ -460,12 +673,25 @@ class SerializerSettings:
     )
 
     def __post_init__(self) -> None:
+        chosen = {
+            "use.schema.id": self.use_schema_id,
+            "use.latest.version": self.use_latest,
+            "use.latest.with.metadata": self.use_latest_with_metadata,
+        }
+        given = [name for name, value in chosen.items() if value]
+        if len(given) > 1:
+            raise ConfigurationError(f"{' and '.join(given)} contradict each other: give one of them", given[1])
         if self.use_latest and self.auto_register:
             raise ConfigurationError(
                 "use.latest.version=True and auto.register.schemas=True contradict each other: set "
                 "auto.register.schemas=False",
                 "use.latest.version",
             )
+
+    @property
+    def reads_schema(self) -> bool:
+        """Whether the schema comes from the registry, so that none need be given."""
+        return bool(self.use_schema_id or self.use_latest or self.use_latest_with_metadata)
 
 
 @dataclass(frozen=True, slots=True)

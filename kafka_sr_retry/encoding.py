@@ -33,7 +33,7 @@ class AvroSchema:
         references: texts of the schemas whose named types it uses, each after those that it uses itself.
 
     Attributes:
-        name: full name of a record, enum or fixed; of a primitive in ``{"type": ...}`` form its type; else ``None``.
+        name: full name of a record, enum or fixed; of a union ``None``; else the type.
 
     Raises:
         ConfigurationError: the text is not an Avro schema.
@@ -43,7 +43,8 @@ class AvroSchema:
         self._named: dict[str, Any] = {}
         try:
             for reference in references:
-                parse_schema(json.loads(reference), named_schemas=self._named)
+                if full_name(reference) not in self._named:  # the same type may stand under two subjects
+                    parse_schema(json.loads(reference), named_schemas=self._named)
             raw = json.loads(text)
             self._wrapped = isinstance(raw, list) or (isinstance(raw, str) and raw in self._named)
             if self._wrapped:
@@ -103,10 +104,10 @@ class AvroSchema:
 
 
 def full_name(text: str) -> str | None:
-    """Full name of the named type that a schema's text defines; of a primitive in ``{"type": ...}`` form its type."""
+    """Full name of the named type that a schema's text defines; of another that is no union its type."""
     raw = json.loads(text)
     if not isinstance(raw, dict):
-        return None
+        return raw if isinstance(raw, str) else None
     name, namespace = raw.get("name"), raw.get("namespace")
     if not isinstance(name, str):
         return raw.get("type") if isinstance(raw.get("type"), str) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, InvalidStateError
@@ -25,6 +26,8 @@ class Flight(Generic[_T]):
 
     deadline: float
     future: Future[_T] = field(default_factory=Future)
+    thread: threading.Thread = field(default_factory=threading.Thread)
+    """not started yet where an interrupt came between; such a flight is not joined"""
 
 
 class Flights(Generic[_T]):
@@ -47,10 +50,11 @@ class Flights(Generic[_T]):
 
         Raises:
             Overdue: the caller's deadline has passed; the flight goes on.
+            RuntimeError: no thread can be started.
         """
         flight = self.start(question, work, deadline)
         try:
-            return flight.future.result(max(0.0, deadline - self._clock.now()))
+            return flight.future.result(min(max(0.0, deadline - self._clock.now()), threading.TIMEOUT_MAX))
         except FutureTimeoutError:
             if flight.future.done():
                 return flight.future.result()
@@ -58,20 +62,19 @@ class Flights(Generic[_T]):
 
     def start(self, question: Hashable, work: Callable[[Flight[_T]], _T], deadline: float) -> Flight[_T]:
         """The flight that ``join`` waits for."""
+        if sys.is_finalizing():
+            raise RuntimeError("the interpreter is shutting down")  # a new thread would never begin, and be waited for
         with self._lock:
             flight = self._under_way.get(question)
-            if flight is None:
-                flight = self._under_way[question] = Flight(deadline)
-                thread = threading.Thread(
-                    target=self._fly, args=(question, work, flight), name="kafka-sr-retry-flight", daemon=True
-                )
-                try:
-                    thread.start()
-                except RuntimeError:
-                    del self._under_way[question]
-                    raise
-            else:
+            if flight is not None and flight.thread.ident is not None:
                 flight.deadline = max(flight.deadline, deadline)
+                return flight
+            flight = Flight(deadline)
+            flight.thread = threading.Thread(
+                target=self._fly, args=(question, work, flight), name="kafka-sr-retry-flight", daemon=True
+            )
+            self._under_way[question] = flight
+            flight.thread.start()
             return flight
 
     def end_all(self, result: Callable[[], _T]) -> None:

@@ -27,5 +27,6 @@ def _field_names(value: Any) -> Iterable[str] | None:
         return [field.name for field in dataclasses.fields(kind)]
     if hasattr(kind, "__attrs_attrs__"):
         return [attribute.name for attribute in kind.__attrs_attrs__]
-    fields = getattr(kind, "model_fields", None) or getattr(kind, "__fields__", None)
+    # pydantic 2's and 1's; 2 warns of the older one
+    fields = kind.model_fields if hasattr(kind, "model_fields") else getattr(kind, "__fields__", None)
     return list(fields) if isinstance(fields, Mapping) else None

@@ -7,7 +7,7 @@ were observed on Confluent Schema Registry 7.9.9, Apicurio Registry 2.5.11 and 3
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -139,17 +139,20 @@ _CLIENT_ERROR = range(400, 500)
 _NOT_A_REGISTRY = "This does not look like a Schema Registry: check the URL and its path."
 _SCHEMA_MISSING = "Register it first, or set auto.register.schemas=true."
 _CREDENTIALS = "Check the credentials (basic.auth.*, bearer.auth.*) and their rights on the subject."
+_TLS_ADVICE = "Check ssl.ca.location, the server's host name and its certificate's dates."
 
 # fmt: off
+_PROXY_REFUSED = Row("proxy_refused", Action.SKIP, status={407}, from_registry=False, error=RegistryAuthError,
+                     advice="Give the proxy's user and password: proxy=http://user:password@host:port.")
+
 TABLE: tuple[Row, ...] = (
     # no usable answer
     Row("stale_connection", Action.AGAIN, broke={Break.STALE}),
     Row("tls", Action.SKIP, broke={Break.TLS},
-        advice="Check ssl.ca.location, the server's host name and its certificate's dates."),
+        advice=_TLS_ADVICE),
     Row("unsendable", Action.SKIP, broke={Break.UNSENDABLE}, advice="Check http.headers, http.auth and proxy."),
     Row("bad_answer", Action.NEXT, broke={Break.BAD_ANSWER, Break.BAD_REDIRECT}),
     Row("timeout", Action.NEXT, broke={Break.TIMEOUT, Break.CONNECT_TIMEOUT}),
-    Row("credentials", Action.NEXT, broke={Break.CREDENTIALS}),
     Row("connection", Action.NEXT, broke=frozenset(Break)),
     # answers
     Row("success", Action.ACCEPT, status=_SUCCESS),
@@ -170,6 +173,7 @@ TABLE: tuple[Row, ...] = (
         remembered_for=1, advice="Make the schema compatible, or change the subject's compatibility level."),
     Row("invalid", Action.REFUSE, status={422}, from_registry=True, error=InvalidSchemaError, remembered_for=1,
         advice="Correct the schema as the registry says."),
+    _PROXY_REFUSED,
     Row("not_found", Action.REFUSE, status={404}, from_registry=True, error=SchemaNotFoundError,
         remembered_for=1 / 6, advice=_SCHEMA_MISSING),
     Row("refused", Action.REFUSE, status=_CLIENT_ERROR, from_registry=True,
@@ -179,12 +183,34 @@ TABLE: tuple[Row, ...] = (
     # 1xx and 3xx that the transport did not follow, and whatever else HTTP may bring
     Row("bad_answer", Action.NEXT),
 )
+
+_TOKEN_REFUSED = Row("token_refused", Action.REFUSE, error=RegistryAuthError,
+                     advice="Check bearer.auth.*: client.id, client.secret, scope and issuer.endpoint.url.")
+
+TOKENS: tuple[Row, ...] = (
+    Row("stale_connection", Action.AGAIN, broke={Break.STALE}),
+    Row("tls", Action.SKIP, broke={Break.TLS}, advice=_TLS_ADVICE),
+    Row("unsendable", Action.SKIP, broke={Break.UNSENDABLE}, advice="Check bearer.auth.* and proxy."),
+    Row("bad_answer", Action.NEXT, broke={Break.BAD_ANSWER, Break.BAD_REDIRECT}),
+    Row("timeout", Action.NEXT, broke={Break.TIMEOUT, Break.CONNECT_TIMEOUT}),
+    Row("credentials", Action.NEXT, broke={Break.CREDENTIALS}),
+    Row("connection", Action.NEXT, broke=frozenset(Break)),
+    Row("success", Action.ACCEPT, status=_SUCCESS),
+    Row("rate_limited", Action.REST, status={429}),
+    Row("unavailable", Action.REST, status={503}, rests=True),
+    Row("server_error", Action.NEXT, status={408, 425, *range(500, 600)}),
+    _PROXY_REFUSED,
+    replace(_TOKEN_REFUSED, status=_CLIENT_ERROR, from_registry=True),
+    replace(_TOKEN_REFUSED, status={400, 401, 403}),
+    Row("bad_answer", Action.NEXT),
+)
+"""The same for a token's server, which has no leader and no schemas; ``from_registry``: the error is OAuth's JSON."""
 # fmt: on
 
 
-def decide(outcome: Outcome) -> Row:
+def decide(outcome: Outcome, table: tuple[Row, ...] = TABLE) -> Row:
     """The first row of the table that fits; the last row fits every answer, so there always is one."""
-    return next(row for row in TABLE if row.fits(outcome))
+    return next(row for row in table if row.fits(outcome))
 
 
 def wait_after(failures: int, age: float, random: float, *, base: float, cap: float) -> float:

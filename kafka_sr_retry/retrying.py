@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import answers
 from .clock import Clock
@@ -24,13 +24,29 @@ from .events import (
     RetryEvent,
     SuccessEvent,
 )
-from .policy import Action, Break, Outcome, Row, decide
-from .request import RegistryRequest
+from .policy import TABLE, Action, Break, Outcome, Row, decide
+from .request import RegistryRequest, Reply
 
 if TYPE_CHECKING:
-    from .transport import Transport
+    from .credentials import Access, Credentials
 
 _TRY_AGAIN = "Nothing was sent to Kafka: produce the object again later."
+
+
+class Transport(Protocol):
+    """What makes one attempt."""
+
+    def attempt(
+        self,
+        request: RegistryRequest[Any],
+        endpoint: str,
+        *,
+        request_id: str,
+        seconds: float,
+        headers: Mapping[str, str],
+    ) -> Reply: ...
+
+    def forget_connections(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +66,24 @@ class _Story:
         self.rounds = 0
         self.attempts = 0
         self.repeated = False
+        self.refused: Access | None = None
         self.endpoint = ""
         self.last: tuple[Row, Outcome] | None = None
-        self._answers: dict[str, str] = {}
+        self.answers: dict[str, str] = {}
 
     @property
     def reason(self) -> str:
         return self.last[0].name if self.last else "outage"
 
-    def add(self, endpoint: str, row: Row, outcome: Outcome) -> None:
+    def add(self, endpoint: str, row: Row, outcome: Outcome, *, cut_short: bool) -> None:
+        """``cut_short``: whether the call's deadline left less than an attempt's whole time."""
         self.attempts += 1
-        self.repeated = row.action is Action.AGAIN
+        self.repeated = outcome.broke is Break.STALE
+        if cut_short and outcome.broke is Break.TIMEOUT and endpoint in self.answers:
+            return  # what it answered before tells more
         self.endpoint = endpoint
         self.last = row, outcome
-        self._answers[endpoint] = outcome.detail
+        self.answers[endpoint] = outcome.detail
 
     def failure(
         self, error: type[SchemaRegistryError], seconds: float, advice: str, retry_after: float | None = None
@@ -72,7 +92,7 @@ class _Story:
         return Failure(
             error=error,
             asked=self.request.asked,
-            answers=tuple(self._answers.items()),
+            answers=tuple(self.answers.items()),
             attempts=self.attempts,
             seconds=seconds,
             advice=advice,
@@ -95,6 +115,10 @@ class Retrying:
         clock: for deadlines and waits.
         request_timeout: seconds of one attempt.
         emit: takes each event.
+        credentials: what shows the caller.
+        read: what a reply says.
+        table: what its outcome means.
+        numbers: of the calls, for their events.
     """
 
     def __init__(
@@ -104,13 +128,21 @@ class Retrying:
         clock: Clock,
         request_timeout: float,
         emit: Callable[[Event], None],
+        credentials: Credentials,
+        *,
+        read: Callable[..., Outcome] = answers.read,
+        table: tuple[Row, ...] = TABLE,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self._endpoints = endpoints
         self._transport = transport
         self._clock = clock
         self._request_timeout = request_timeout
         self._emit = emit
-        self._numbers = itertools.count(1)
+        self._credentials = credentials
+        self._read = read
+        self._table = table
+        self._numbers = numbers or itertools.count(1)
 
     def send(self, request: RegistryRequest[Any], call: Call) -> Answered | Failure:
         """The request's result, or how it failed; raises nothing. ``call`` says until when."""
@@ -120,7 +152,15 @@ class Retrying:
                 step = self._next(call, story)
                 if isinstance(step, Stop):
                     return self._end(call, story, step)
-                row, outcome = self._attempt(call, story, step.endpoint)
+                access = self._credentials.access(call, story.refused)
+                if isinstance(access, Failure) or self._clock.now() >= call.deadline:
+                    with self._endpoints.changed:  # the endpoint was not asked, and has not failed
+                        now = self._clock.now()
+                        self._endpoints.report(call, step.endpoint, Action.AGAIN, now, began=now)
+                    if isinstance(access, Failure):
+                        return self._not_admitted(call, story, access)
+                    continue
+                row, outcome = self._attempt(call, story, step.endpoint, access)
                 if row.action is Action.ACCEPT:
                     seconds = self._clock.now() - call.began
                     self._emit(
@@ -153,19 +193,24 @@ class Retrying:
             if not isinstance(step, Wait):
                 return step
 
-    def _attempt(self, call: Call, story: _Story, endpoint: str) -> tuple[Row, Outcome]:
+    def _attempt(self, call: Call, story: _Story, endpoint: str, access: Access) -> tuple[Row, Outcome]:
         request = story.request
         began = self._clock.now()
         request_id = str(uuid.uuid4())
         seconds = min(self._request_timeout, call.deadline - began)
-        reply = self._transport.attempt(request, endpoint, request_id=request_id, seconds=seconds)
-        outcome = answers.read(reply, request)
+        reply = self._transport.attempt(
+            request, endpoint, request_id=request_id, seconds=seconds, headers=access.headers
+        )
+        renewable = self._credentials.renewable and story.refused is None
+        outcome = self._read(reply, request, renewable=renewable, secrets=access.secrets)
         if outcome.broke is Break.STALE:
             self._transport.forget_connections()
             if story.repeated:
                 outcome = replace(outcome, broke=Break.RESET)
-        row = decide(outcome)
-        story.add(endpoint, row, outcome)
+        row = decide(outcome, self._table)
+        story.add(endpoint, row, outcome, cut_short=seconds < self._request_timeout)
+        if row.name == "token_expired":
+            story.refused = access
         now = self._clock.now()
         with self._endpoints.changed:
             changes = self._endpoints.report(call, endpoint, row.action, now, began=began, rest=outcome.retry_after)
@@ -221,9 +266,27 @@ class Retrying:
                 retry_after=stop.retry_after,
             )
         )
-        again = f" The registry is asked again in {stop.retry_after:.1f} s." if stop.retry_after else ""
+        again = f" The next attempt is due in {stop.retry_after:.1f} s." if stop.retry_after else ""
         advice = f"Gave up because {stop.why}.{again} {_TRY_AGAIN}"
         return story.failure(RegistryUnavailableError, seconds, advice, stop.retry_after)
+
+    def _not_admitted(self, call: Call, story: _Story, lost: Failure) -> Failure:
+        """A call for which no credentials could be had."""
+        seconds = self._clock.now() - call.began
+        common: dict[str, Any] = {**story.common, "attempts": story.attempts, "seconds": seconds}
+        if issubclass(lost.error, RegistryUnavailableError):
+            self._emit(GiveUpEvent(**common, reason="credentials", retry_after=lost.retry_after))
+        else:
+            status = lost.http_status_code
+            self._emit(RefusalEvent(**common, reason="credentials", endpoint=lost.url, status=status, error_code=None))
+        return replace(
+            lost,
+            asked=story.request.asked,
+            answers=(*story.answers.items(), *lost.answers),
+            attempts=story.attempts + lost.attempts,
+            seconds=seconds,
+            advice=f"No access token could be had. {lost.advice}",
+        )
 
     def _refused(self, call: Call, story: _Story, row: Row, outcome: Outcome) -> Failure:
         seconds = self._clock.now() - call.began

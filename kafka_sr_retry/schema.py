@@ -123,7 +123,7 @@ def _avro(text: str) -> Any:
 
 
 def _canonical(schema: Any, namespace: str) -> Any:
-    """Avro's parsing canonical form (specification 1.11) as plain values."""
+    """Avro's parsing canonical form (specification 1.11) as plain values, with the logical types."""
     if isinstance(schema, list):
         return [_canonical(branch, namespace) for branch in schema]
     if isinstance(schema, str):
@@ -133,8 +133,10 @@ def _canonical(schema: Any, namespace: str) -> Any:
         return {"array": _canonical(schema["items"], namespace)}
     if kind == "map":
         return {"map": _canonical(schema["values"], namespace)}
+    logical = [schema.get(attribute) for attribute in ("logicalType", "precision", "scale")]
     if kind not in ("record", "error", "enum", "fixed"):
-        return _canonical(kind, namespace)
+        inner = _canonical(kind, namespace)
+        return {"logical": logical, "type": inner} if logical[0] else inner
     name: str = schema["name"]
     if "." not in name:
         space = schema.get("namespace", namespace)
@@ -143,7 +145,7 @@ def _canonical(schema: Any, namespace: str) -> Any:
     if kind == "enum":
         return {"enum": name, "symbols": schema["symbols"]}
     if kind == "fixed":
-        return {"fixed": name, "size": int(schema["size"])}
+        return {"fixed": name, "size": int(schema["size"]), "logical": logical}
     return {"record": name, "fields": [[f["name"], _canonical(f["type"], space)] for f in schema["fields"]]}
 
 

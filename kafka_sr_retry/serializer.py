@@ -26,6 +26,9 @@ _VALUE = MessageField.VALUE
 Strategy = Callable[[Any, Any], Any]
 """(context, record name) -> subject."""
 
+_Place = tuple[str, int]
+"""(subject, version)."""
+
 ToDict = Callable[[Any, Any], Any]
 """(object, SerializationContext) -> dict; the context is ``None`` where the caller gave none."""
 
@@ -86,9 +89,11 @@ class AvroSerializer(Serializer):
 
     def _choose_strategy(self, settings: SerializerSettings) -> Strategy:
         """How a message's subject is found."""
-        if settings.subject_name_strategy is not None:
-            return settings.subject_name_strategy
-        if settings.strategy_type == "ASSOCIATED":
+        given = settings.subject_name_strategy
+        confluents = hasattr(given, "set_cluster_id_resolver")  # its AssociatedNameStrategy takes its own client
+        if given is not None and not confluents:
+            return given
+        if settings.strategy_type == "ASSOCIATED" or confluents:
             return AssociatedSubjects(self._client, settings.strategy_conf)
         if self._schema is not None and self._record_name is None and settings.strategy_type != "TOPIC":
             raise ConfigurationError(
@@ -216,9 +221,10 @@ class AvroSerializer(Serializer):
 
     def _learn(self, key: str | RegisteredSchema, registered: RegisteredSchema, deadline: float) -> Write:
         """Puts together what each message with this schema goes through."""
-        schema = registered.schema
+        schema = _avro_only(registered.schema)
         _refuse_rules(schema)
-        texts = self._resolve(schema.references, deadline, ())
+        texts: dict[_Place, str] = {}
+        self._resolve(schema.references, deadline, (), texts)
         schema_id = SchemaId("AVRO", registered.schema_id, uuid.UUID(registered.guid) if registered.guid else None)
         write = AvroSchema(schema.schema_str, texts.values()).writer(
             schema_id.id_to_bytes() if self._frame is None else b"",
@@ -233,19 +239,24 @@ class AvroSerializer(Serializer):
         return write
 
     def _resolve(
-        self, references: Iterable[SchemaReference], deadline: float, path: tuple[str, ...]
-    ) -> dict[tuple[str, int], str]:
-        """The texts of referred schemas by subject and version, each after those that it refers to itself."""
-        texts: dict[tuple[str, int], str] = {}
+        self,
+        references: Iterable[SchemaReference],
+        deadline: float,
+        path: tuple[_Place, ...],
+        texts: dict[_Place, str],
+    ) -> None:
+        """Puts the texts of referred schemas into ``texts``, each after those that it refers to itself."""
         for reference in references:
-            step = f"{reference.subject} version {reference.version}"
-            if step in path:
-                raise ConfigurationError(f"schema references form a loop: {' -> '.join((*path, step))}", "schema_str")
+            place = (reference.subject, reference.version)
+            if place in path:
+                loop = " -> ".join(f"{subject} version {version}" for subject, version in (*path, place))
+                raise ConfigurationError(f"schema references form a loop: {loop}", "schema_str")
+            if place in texts:
+                continue
             seconds = deadline - self._client.clock.now()
-            referred = self._client.get_version(reference.subject, reference.version, True, timeout=seconds).schema
-            texts |= self._resolve(referred.references, deadline, (*path, step))
-            texts.setdefault((reference.subject, reference.version), referred.schema_str)
-        return texts
+            referred = self._client.get_version(*place, True, timeout=seconds).schema
+            self._resolve(referred.references, deadline, (*path, place), texts)
+            texts[place] = referred.schema_str
 
 
 def _converting(to_dict: ToDict, write: Write) -> Write:
@@ -299,6 +310,10 @@ def _as_ours(schema: Any) -> Schema:
             f"{type(schema).__name__}",
             "schema_str",
         )
+    return _avro_only(schema if isinstance(schema, Schema) else Schema.from_dict(schema.to_dict()))
+
+
+def _avro_only(schema: Schema) -> Schema:
     if schema.schema_type != "AVRO":
-        raise ConfigurationError(f"schema_str is a schema of type {schema.schema_type}, not AVRO", "schema_str")
-    return schema if isinstance(schema, Schema) else Schema.from_dict(schema.to_dict())
+        raise ConfigurationError(f"the schema is of type {schema.schema_type}, not AVRO", "schema_str")
+    return schema

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +12,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 from .client import SchemaRegistryClient
 from .config import CLUSTER_ID, FALLBACK_TYPE
 from .flights import Flights, Overdue
+from .memory import Memory
 
 __all__ = [
     "record_subject_name_strategy",
@@ -24,7 +27,7 @@ def topic_subject_name_strategy(ctx: SerializationContext | None, record_name: s
     Raises:
         ValueError: without a context.
     """
-    return _needed(ctx).topic + "-" + _needed(ctx).field
+    return f"{_needed(ctx).topic}-{_needed(ctx).field}"
 
 
 def record_subject_name_strategy(ctx: SerializationContext | None, record_name: str | None) -> str | None:
@@ -47,6 +50,8 @@ def _needed(ctx: SerializationContext | None) -> SerializationContext:
             "this subject name strategy needs a SerializationContext(topic, field): give one, or use "
             "subject.name.strategy.type=RECORD"
         )
+    if not isinstance(ctx.topic, str):
+        raise ValueError(f"a topic must be a text, not {ctx.topic!r}")
     return ctx
 
 
@@ -55,6 +60,9 @@ BY_TYPE = {
     "RECORD": record_subject_name_strategy,
     "TOPIC_RECORD": topic_record_subject_name_strategy,
 }
+
+
+_associated: weakref.WeakSet[AssociatedSubjects] = weakref.WeakSet()
 
 
 class AssociatedSubjects:
@@ -72,17 +80,23 @@ class AssociatedSubjects:
         self._client = client
         self._cluster_id = conf.get(CLUSTER_ID)
         self._fallback = conf.get(FALLBACK_TYPE, "TOPIC")
-        self._subjects: dict[tuple[str, str, str | None], str | None] = client.memory()
-        self._flights: Flights[str] = Flights(client.clock)
+        self._subjects: Memory[tuple[str, str, str | None], str | None] = client.memory()
         self.resolve_cluster_id: Callable[[], Any] | None = None
+        self._start()
+        _associated.add(self)
+
+    def _start(self) -> None:
+        self._flights: Flights[str] = Flights(self._client.clock)
 
     def __call__(self, ctx: SerializationContext | None, record_name: str | None) -> str | None:
         ctx = _needed(ctx)
         field = "key" if ctx.field == MessageField.KEY else "value"
         key = (ctx.topic, field, record_name)
-        if key not in self._subjects:
-            self._subjects[key] = self._ask(ctx, field, record_name)
-        return self._subjects[key]
+        subject = self._subjects.get(key)
+        if subject is None:
+            subject = self._ask(ctx, field, record_name)
+            self._subjects.remember(key, subject)
+        return subject
 
     def _ask(self, ctx: SerializationContext, field: str, record_name: str | None) -> str | None:
         deadline = self._client.deadline()
@@ -117,3 +131,12 @@ class AssociatedSubjects:
         if not cluster_id:
             raise SerializationError(f"the Kafka cluster's id is empty; set {CLUSTER_ID}")
         return str(cluster_id)
+
+
+def _start_afresh_in_child() -> None:
+    for strategy in tuple(_associated):
+        strategy._start()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh_in_child)

@@ -1,12 +1,18 @@
-"""TLS settings and the contexts built from them."""
+"""TLS settings, and the contexts built from their files as these are now."""
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import ConfigurationError
+
+_log = logging.getLogger("kafka_sr_retry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +34,27 @@ class Tls:
     def verify(self) -> bool:
         return self.ca is not False
 
-    def context(self, client_certificate: bool = True) -> ssl.SSLContext:
-        """A new context from the files as they are now.
+    def stamp(self) -> tuple[Any, ...]:
+        """Differs once one of the files, or what a link to it names, has been replaced or written to."""
+        ca = self.ca if isinstance(self.ca, str) else ssl.get_default_verify_paths().cafile if self.verify else None
+        paths = [path for path in (ca, self.certificate, self.private_key) if path]
+        if ca and os.path.isdir(ca):
+            with suppress(OSError):
+                paths += (os.path.join(ca, name) for name in sorted(os.listdir(ca)))
+        return tuple(map(_stamp, paths))
+
+    def contexts(self) -> Contexts:
+        """New ones.
 
         Raises:
             ConfigurationError: a file that cannot be read as what it should be, or a wrong password.
         """
+        stamp = self.stamp()
+        home = self.context()
+        return Contexts(stamp, home, self.context(client_certificate=False) if self.certificate else home)
+
+    def context(self, client_certificate: bool = True) -> ssl.SSLContext:
+        """A new context from the files as they are now; raises like ``contexts``."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if not self.verify:
             context.check_hostname = False
@@ -64,3 +85,51 @@ class Tls:
                     "ssl.certificate.location",
                 ) from None
         return context
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Contexts:
+    """What connections are made with.
+
+    Attributes:
+        stamp: of the files they were built from.
+        home: shows the client's certificate.
+        away: trusts the same, and shows no certificate: for proxies, and other origins after a redirect.
+    """
+
+    stamp: tuple[Any, ...]
+    home: ssl.SSLContext
+    away: ssl.SSLContext
+
+
+class RotatingTls:
+    """The contexts of the files as they are now, so that rotated ones need no restart.
+
+    While new files cannot be used, because they are half written or wrong, the contexts before them serve on.
+    """
+
+    def __init__(self, tls: Tls, contexts: Contexts) -> None:
+        self._tls = tls
+        self._contexts = contexts
+        self._seen = contexts.stamp
+        self._lock = threading.Lock()
+
+    def current(self) -> Contexts:
+        """The same object as long as the files are the same."""
+        with self._lock:
+            stamp = self._tls.stamp()
+            if stamp != self._seen:
+                self._seen = stamp
+                try:
+                    self._contexts = self._tls.contexts()
+                except ConfigurationError as error:
+                    _log.warning("TLS files have changed and cannot be used; what was read before serves on: %s", error)
+            return self._contexts

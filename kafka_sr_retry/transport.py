@@ -13,8 +13,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from enum import Enum
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -23,15 +23,16 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.cookies import RequestsCookieJar
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ClosedPoolError
 from urllib3.util.connection import allowed_gai_family
 
 from .config import ClientSettings
-from .credentials import CredentialsError
 from .policy import Break
 from .request import JSON_TYPE, RegistryRequest, Reply
+from .tls import RotatingTls
 from .version import __version__
 
 MAX_ANSWER = 16 * 1024 * 1024
@@ -53,6 +54,9 @@ class _Phase(Enum):
     EXCHANGING = "waiting for the answer"
 
 
+_Headers = tuple[Mapping[str, str], Mapping[str, str]]
+"""Headers that every server gets, and those for the configured origin alone."""
+
 _exchange: contextvars.ContextVar[_Exchange] = contextvars.ContextVar("exchange")
 
 
@@ -62,12 +66,18 @@ class _Exchange:
     def __init__(self, connect_seconds: float) -> None:
         self.connect_seconds = connect_seconds
         self.phase = _Phase.BUILDING
+        self.proxy = ""
         self.reused = False
         """whether the connection was kept alive, and not a byte of the answer has come"""
         self.marks: queue.SimpleQueue[_Phase | Reply] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._watched: socket.socket | None = None
         self._abandoned = False
+
+    @property
+    def where(self) -> str:
+        """How far it is, and by which proxy."""
+        return self.phase.value + (f", proxy {self.proxy}" if self.proxy else "")
 
     def mark(self, phase: _Phase, sock: socket.socket | None = None) -> None:
         if sock is not None:
@@ -164,8 +174,9 @@ class _Adapter(HTTPAdapter):
 
     _pools = {"http": _NotedHTTPPool, "https": _NotedHTTPSPool}  # noqa: RUF012
 
-    def __init__(self, context: ssl.SSLContext, pool_size: int) -> None:
+    def __init__(self, context: ssl.SSLContext, to_proxy: ssl.SSLContext, pool_size: int) -> None:
         self._context = context
+        self._to_proxy = to_proxy
         super().__init__(pool_maxsize=pool_size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -173,6 +184,8 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        if not proxy.lower().startswith("socks"):
+            kwargs["proxy_ssl_context"] = self._to_proxy
         manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
         if manager.pool_classes_by_scheme.keys() == self._pools.keys():
             manager.pool_classes_by_scheme = self._pools
@@ -183,22 +196,39 @@ class _Adapter(HTTPAdapter):
 
 
 class Transport:
-    """Sends requests to one endpoint at a time; connections are pooled.
+    """Sends requests to one endpoint at a time; connections are pooled, and made anew once the TLS files change.
 
     Args:
         settings: the client's.
-        authorization: headers that name the caller; called for each request, inside the attempt's time.
+        tls: the contexts for new connections.
+        direct: whether no proxy is used, whatever is configured.
     """
 
-    def __init__(self, settings: ClientSettings, authorization: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, settings: ClientSettings, tls: RotatingTls, *, direct: bool = False) -> None:
         self._settings = settings
-        self._authorization = authorization
+        self._tls = tls
+        self._direct = direct
         self._under_way: set[_Exchange] = set()
-        self._session = self._open()
+        self._opening = threading.Lock()
+        self._contexts = tls.current()
+        self._session = self._open(self._contexts.home)
 
-    def attempt(self, request: RegistryRequest[Any], endpoint: str, *, request_id: str, seconds: float) -> Reply:
-        """One attempt of at most ``seconds``, from the name look-up to the last byte, redirects included."""
+    def attempt(
+        self,
+        request: RegistryRequest[Any],
+        endpoint: str,
+        *,
+        request_id: str,
+        seconds: float,
+        headers: Mapping[str, str],
+    ) -> Reply:
+        """One attempt of at most ``seconds``, from the name look-up to the last byte, redirects included.
+
+        Args:
+            headers: that name the caller; not sent to another origin.
+        """
         url = endpoint + request.path
+        given = {"X-Request-ID": request_id}, {**self._settings.http_headers, **headers}
         exchange = _Exchange(self._settings.connect_timeout)
         limit = deadline = time.monotonic() + seconds
         self._under_way.add(exchange)
@@ -206,7 +236,7 @@ class Transport:
             context = contextvars.Context()
             threading.Thread(
                 target=context.run,
-                args=(self._exchange, exchange, request, url, request_id, deadline),
+                args=(self._exchange, exchange, request, url, given, deadline),
                 name="kafka-sr-retry-attempt",
                 daemon=True,
             ).start()
@@ -220,7 +250,7 @@ class Transport:
         except queue.Empty:
             slow_connect = exchange.phase is _Phase.CONNECTING and limit < deadline
             broke = Break.CONNECT_TIMEOUT if slow_connect else Break.TIMEOUT
-            return Reply(url, broke, f"{broke.value} ({exchange.phase.value})")
+            return Reply(url, broke, f"{broke.value} ({exchange.where})")
         except RuntimeError as error:
             return Reply(url, Break.RESET, f"no thread for the attempt: {error}")
         finally:
@@ -238,32 +268,47 @@ class Transport:
         """Closes pooled connections, so that the next attempt opens a fresh one."""
         self._session.close()
 
-    def _open(self, *, client_certificate: bool = True) -> requests.Session:
+    def _open(self, context: ssl.SSLContext) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
         session.cookies = RequestsCookieJar(policy=DefaultCookiePolicy(allowed_domains=()))
-        adapter = _Adapter(self._settings.tls.context(client_certificate), self._settings.max_in_flight)
+        adapter = _Adapter(context, self._contexts.away, self._settings.max_in_flight)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         return session
 
+    def _current(self) -> requests.Session:
+        """The session whose connections were made with the files as they are now."""
+        with self._opening:
+            contexts = self._tls.current()
+            if contexts is not self._contexts:
+                self._contexts = contexts
+                before, self._session = self._session, self._open(contexts.home)
+                before.close()
+            return self._session
+
+    def _proxies(self, url: str) -> dict[str, str]:
+        if self._direct:
+            return {}
+        proxy = self._settings.proxy
+        return {"http": proxy, "https": proxy} if proxy else get_environ_proxies(url)
+
     def _exchange(
-        self, exchange: _Exchange, request: RegistryRequest[Any], url: str, request_id: str, deadline: float
+        self, exchange: _Exchange, request: RegistryRequest[Any], url: str, headers: _Headers, deadline: float
     ) -> None:
         _exchange.set(exchange)
         try:
-            reply = self._follow(exchange, request, url, request_id, deadline)
+            reply = self._follow(exchange, request, url, headers, deadline)
         except Exception as error:  # noqa: BLE001 whatever it is, the attempt has failed and its starter must hear of it
-            broke, detail = _diagnose(error, exchange)
-            reply = Reply(url, broke, detail)
+            reply = _diagnose(error, exchange, url)
         exchange.end(reply)
 
     def _follow(
-        self, exchange: _Exchange, request: RegistryRequest[Any], url: str, request_id: str, deadline: float
+        self, exchange: _Exchange, request: RegistryRequest[Any], url: str, headers: _Headers, deadline: float
     ) -> Reply:
         origin = _origin(url)
         for _ in range(MAX_REDIRECTS + 1):
-            reply = self._send(exchange, request, url, request_id, deadline, at_home=_origin(url) == origin)
+            reply = self._send(exchange, request, url, headers, deadline, at_home=_origin(url) == origin)
             if reply.status not in (301, 302, 307, 308) or "location" not in reply.headers:
                 return reply
             target = urljoin(url, reply.headers["location"])
@@ -279,34 +324,37 @@ class Transport:
         exchange: _Exchange,
         request: RegistryRequest[Any],
         url: str,
-        request_id: str,
+        given: _Headers,
         deadline: float,
         *,
         at_home: bool,
     ) -> Reply:
         settings = self._settings
         exchange.phase, exchange.reused = _Phase.BUILDING, False
-        headers = {**_STANDARD_HEADERS, "X-Request-ID": request_id}
+        anywhere, here = given
+        headers = {**_STANDARD_HEADERS, **anywhere}
         if request.body is not None:
             headers["Content-Type"] = JSON_TYPE
         if at_home:
-            headers |= settings.http_headers
-            headers |= self._authorization()
+            headers |= here
         prepared = requests.Request(
             request.method, url, headers, data=request.body, auth=settings.http_auth if at_home else None
         ).prepare()
-        exchange.phase = _Phase.LOOK_UP
-        session = self._session if at_home else self._open(client_certificate=False)
-        proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else get_environ_proxies(url)
-        timeout = (settings.connect_timeout, max(0.001, deadline - time.monotonic()))
-        with session.send(
-            prepared,
-            stream=True,
-            timeout=timeout,
-            verify=settings.tls.verify,
-            proxies=proxies,
-            allow_redirects=False,
-        ) as response:
+        proxies = self._proxies(url)
+        exchange.proxy = _shown_proxy(select_proxy(url, proxies))
+        with ExitStack() as stack:
+            session = self._current() if at_home else stack.enter_context(self._open(self._contexts.away))
+            exchange.phase = _Phase.LOOK_UP
+            response = stack.enter_context(
+                session.send(
+                    prepared,
+                    stream=True,
+                    timeout=(settings.connect_timeout, max(0.001, deadline - time.monotonic())),
+                    verify=settings.tls.verify,
+                    proxies=proxies,
+                    allow_redirects=False,
+                )
+            )
             body = response.raw.read(MAX_ANSWER + 1, decode_content=True)
             if len(body) > MAX_ANSWER:
                 return Reply(url, Break.BAD_ANSWER, f"an answer of more than {MAX_ANSWER} bytes")
@@ -328,6 +376,10 @@ def _without_credentials(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
+def _shown_proxy(proxy: str | None) -> str:
+    return "" if proxy is None else proxy.rpartition("@")[2].rpartition("//")[2]
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error and what it was raised from, the way requests and urllib3 wrap."""
     seen: list[BaseException | None] = [error]
@@ -338,21 +390,28 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             seen += [e for e in within if isinstance(e, BaseException) and e not in seen]
 
 
-def _diagnose(error: Exception, exchange: _Exchange) -> tuple[Break, str]:
+def _diagnose(error: Exception, exchange: _Exchange, url: str) -> Reply:
     """What went wrong, told by how far the exchange had come and by the first cause."""
     causes = list(_causes(error))
+    if any(str(e).startswith("Tunnel connection failed: 407") for e in causes):
+        return Reply(url, status=407, body=f"from the proxy {exchange.proxy}".encode())
+    broke, detail = _broke(error, causes, exchange)
+    return Reply(url, broke, detail)
+
+
+def _broke(error: Exception, causes: list[BaseException], exchange: _Exchange) -> tuple[Break, str]:
     first = next((e for e in reversed(causes) if isinstance(e, OSError)), causes[-1])
-    detail = f"{getattr(first, 'strerror', None) or first}"
+    detail = f"{getattr(first, 'strerror', None) or first}" + (f", proxy {exchange.proxy}" if exchange.proxy else "")
     hard = [
         e for e in causes if isinstance(e, ssl.SSLError) and not isinstance(e, ssl.SSLEOFError | ssl.SSLZeroReturnError)
     ]
-    if any(isinstance(e, CredentialsError) for e in causes):
-        return Break.CREDENTIALS, f"{Break.CREDENTIALS.value}: {error}"
     if exchange.phase is _Phase.BUILDING:
         return Break.UNSENDABLE, f"{Break.UNSENDABLE.value}: {type(error).__name__}"  # its text may show a header
+    if any(isinstance(e, ClosedPoolError) for e in causes):
+        return Break.STALE, Break.STALE.value
     if any(isinstance(e, TimeoutError) for e in causes):
         broke = Break.CONNECT_TIMEOUT if exchange.phase is _Phase.CONNECTING else Break.TIMEOUT
-        return broke, f"{broke.value} ({exchange.phase.value})"
+        return broke, f"{broke.value} ({exchange.where})"
     if hard:
         return Break.TLS, f"{Break.TLS.value}: {hard[-1]}"
     if exchange.phase is _Phase.LOOK_UP:

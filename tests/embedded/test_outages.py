@@ -51,7 +51,8 @@ def listener() -> Listener:
 
 @pytest.fixture
 def client(schema_registry: SchemaRegistryServer, listener: Listener) -> Iterator[SchemaRegistryClient]:
-    with SchemaRegistryClient({"url": schema_registry.url, "event_cb": listener}, clock=FastClock()) as client:
+    conf = {"url": schema_registry.url, "event_cb": listener, "retries.max.wait.ms": 1000}
+    with SchemaRegistryClient(conf, clock=FastClock()) as client:
         yield client
 
 

@@ -1,0 +1,168 @@
+"""Confluent's own ``SchemaRegistryClient`` with our transport beneath it, for its other serializers and admin calls.
+
+``JSONSerializer``, ``ProtobufSerializer``, ``AvroDeserializer`` and Confluent's ``AvroSerializer`` with its rules take
+it as their client: all of its requests get the retries, failover, deadlines, events and checks of ids that ours get.
+
+Field encryption (``confluent_kafka.schema_registry.rules.encryption``) is the exception. For its keys it builds a
+``DekRegistryClient`` with Confluent's own HTTP client from ``config()``, which holds what that one understands. So
+encryption works, and asks for schemas through our transport, but for keys with Confluent's retries (``max.retries``, 3
+by default, for one URL after the other; ``timeout`` counts each wait for bytes), without deadline and events, and
+without ``http.headers``, ``http.auth`` and ``context``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote
+
+import confluent_kafka
+
+from . import answers, client, errors
+from .request import BadAnswer, RegistryRequest
+from .schema import Schema
+
+try:
+    from confluent_kafka.schema_registry import SchemaRegistryClient as _ConfluentClient
+    from confluent_kafka.schema_registry.error import SchemaRegistryError as _ConfluentError
+except ImportError as missing:
+    raise errors.ConfigurationError(
+        f"kafka_sr_retry.confluent needs Confluent's client: pip install 'confluent-kafka[schemaregistry]' ({missing})"
+    ) from missing
+
+_CACHES = ("cache.capacity", "cache.latest.ttl.sec")
+_SHARED = ("ssl.", "basic.auth.user.info", "bearer.auth.", "proxy", "max.retries", "retries.", *_CACHES)
+"""How those of our keys begin that Confluent's clients have too."""
+
+
+class SchemaRegistryClient(_ConfluentClient):
+    """Confluent's client over our transport. Its errors are ours, and Confluent's ``SchemaRegistryError`` too.
+
+    Args:
+        conf: the keys of ``kafka_sr_retry.SchemaRegistryClient``; ``cache.capacity`` (1000 by default) and
+            ``cache.latest.ttl.sec`` are for the caches that Confluent's client has.
+
+    Raises:
+        ConfigurationError: a key or value that cannot work, or a confluent-kafka that does not fit.
+    """
+
+    def __init__(self, conf: Mapping[str, Any]) -> None:
+        self._ours = client.SchemaRegistryClient(conf)
+        settings = self._ours._settings
+        shared = {key: value for key, value in conf.items() if key.startswith(_SHARED) and value is not None}
+        caches = {key: shared[key] for key in _CACHES if key in shared}
+        try:
+            super().__init__({"url": settings.urls.urls[0], **caches})
+            _ = self._rest_client.get, self._rest_client.post, self._rest_client.put, self._rest_client.delete
+        except (AttributeError, TypeError, ValueError) as misfit:
+            raise errors.ConfigurationError(
+                f"confluent-kafka {confluent_kafka.__version__} does not fit kafka_sr_retry.confluent: {misfit}"
+            ) from misfit
+        self._rest_client: Any = _RestClient(self._ours, settings.context)
+        urls = conf["url"] if isinstance(conf["url"], str) else ",".join(conf["url"])
+        self._conf = {"url": urls, "timeout": settings.request_timeout, **shared}
+
+    def config(self) -> dict[str, Any]:
+        """What Confluent's own HTTP client understands of the configuration: rules build theirs from it."""
+        return dict(self._conf)
+
+    def clear_caches(self) -> None:
+        """Forgets all answers and refusals."""
+        super().clear_caches()  # type: ignore[no-untyped-call]
+        self._ours.clear_caches()
+
+    def close(self) -> None:
+        """Ends all waits with an error, and closes the connections."""
+        self._ours.close()
+
+    def __enter__(self) -> SchemaRegistryClient:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class _RestClient:
+    """Stands where Confluent's client has its REST layer."""
+
+    def __init__(self, ours: client.SchemaRegistryClient, context: str | None) -> None:
+        self._ours = ours
+        self._context = context or ""
+        self._root = f"/contexts/{quote(context, safe=':')}/" if context else "/"
+
+    def get(self, url: str, query: Mapping[str, Any] | None = None) -> Any:
+        return self._ask("GET", url, query)
+
+    def post(self, url: str, body: Any, **_: Any) -> Any:
+        return self._ask("POST", url, None, body)
+
+    def put(self, url: str, body: Any = None) -> Any:
+        return self._ask("PUT", url, None, body)
+
+    def delete(self, url: str, query: Mapping[str, Any] | None = None) -> Any:
+        return self._ask("DELETE", url, query)
+
+    def _ask(self, method: str, url: str, query: Mapping[str, Any] | None, body: Any = None) -> Any:
+        path, _, given = url.strip("/").partition("?")
+        request = self._request(method, path, {**dict(parse_qsl(given)), **(query or {})}, body)
+        if method in ("PUT", "DELETE"):
+            self._ours.clear_caches()  # remembered refusals are for serializers, who ask with each message
+        try:
+            answer = self._ours._ask(request, keep=False)
+        except errors.SchemaRegistryError as error:
+            raise _BOTH[type(error)](*error.args, **vars(error)) from None
+        if request.registers:
+            self._ours.clear_caches()  # what was refused before this change may be taken after it
+        if isinstance(answer, dict) and isinstance(answer.get("subject"), str):
+            return answer | {"subject": answer["subject"].removeprefix(self._context)}
+        return answer
+
+    def _request(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> RegistryRequest[Any]:
+        check: Callable[[Any], object] = _is_there
+        writes, or_else = method != "GET", None
+        match method, *path.split("/"):
+            case "POST", "subjects", subject, *versions:
+                writes = bool(versions)
+                schema = Schema(body.get("schema") or "", body.get("schemaType") or "AVRO")
+                reformatted = str(query.get("normalize")).lower() == "true" or "format" in query
+                check = answers.registered(unquote(subject), schema, normalized=reformatted)
+                or_else = self._request(method, f"subjects/{subject}", query, body) if writes else None
+            case "POST", "compatibility", *_:
+                writes, check = False, answers.is_compatible
+            case ("GET", "subjects", subject, "metadata") | ("GET", "subjects", subject, "versions", _):
+                check = answers.version_of(unquote(subject))
+            case "GET", "schemas", "ids" | "guids", _:
+                check = answers.schema_with_id(0)
+            case "DELETE", *_:
+                check = bool  # of anything: some of its answers are empty
+        return RegistryRequest.build(
+            method,
+            self._root + path,
+            asked=f"{method} /{path}",
+            expects=lambda content: (check(content), content)[1],
+            query=query,
+            content=body,
+            registers=writes,
+            optional=path.startswith("associations"),
+            or_else=or_else,
+        )
+
+
+def _is_there(content: Any) -> None:
+    if content is None:
+        raise BadAnswer("it is not JSON")
+
+
+_OURS: list[type[errors.SchemaRegistryError]] = [
+    errors.SchemaRegistryError,
+    *errors.SchemaRegistryError.__subclasses__(),
+]
+_PLAIN = {
+    "__init__": errors.SchemaRegistryError.__init__,
+    "__str__": Exception.__str__,
+    "__repr__": Exception.__repr__,
+}
+_BOTH: dict[type, Callable[..., Exception]] = {
+    error: type(error.__name__, (_ConfluentError, error), _PLAIN) for error in _OURS
+}
+globals().update({error.__name__: both for error, both in _BOTH.items()})  # where pickle looks for them
