@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
@@ -93,6 +94,8 @@ class SchemaRegistryClient:
             )
         self._conf = dict(conf)
         self._settings = parse(ClientSettings, self._conf, prefix)
+        # requests: neither with kafka_sr_retry nor with the first message, when another thread may fork half-way
+        import_module(f"{__package__}.transport")
         self._contexts = self._settings.tls.contexts()  # a file of no use is an error now, not at the first message
         self.clock = clock or Clock()
         ttl = self._settings.cache_latest_ttl
@@ -466,7 +469,7 @@ class SchemaRegistryClient:
     def _retrying(self) -> Retrying:
         with self._starting:
             if self._loop is None:
-                from .transport import Transport  # requests is imported when a request is due, not before
+                from .transport import Transport
 
                 settings, clock, numbers = self._settings, self.clock, itertools.count(1)
                 tls = RotatingTls(settings.tls, self._contexts)

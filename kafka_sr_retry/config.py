@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -151,8 +152,13 @@ def _mapping(name: str, value: Any) -> dict[str, str]:
 
 def _header_mapping(name: str, value: Any) -> dict[str, str]:
     headers = _mapping(name, value)
-    if any(character in part for pair in headers.items() for part in pair for character in "\r\n"):
-        raise ConfigurationError(f"{name} must not hold line breaks", name)
+    for header, content in headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header):  # RFC 9110, section 5.6.2
+            raise ConfigurationError(f"{name} must name headers as HTTP allows, not {header!r}", name)
+        if header.lower() in ("content-length", "transfer-encoding", "host"):
+            raise ConfigurationError(f"{name} must not set {header}: it belongs to each request", name)
+        if not re.fullmatch(r"([!-~\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?)?", content):
+            raise ConfigurationError(f"{name} must give {header} a value without line breaks or outer blanks", name)
     return headers
 
 
@@ -273,7 +279,8 @@ def _urls(name: str, value: Any) -> Urls:
     given = value.split(",") if isinstance(value, str) else value
     if not isinstance(given, (list, tuple)) or not all(isinstance(url, str) for url in given):
         raise _wrong(name, value, "a URL, a comma-separated list of URLs, or a list of URLs")
-    parsed = [_url(name, url.strip()) for url in given if url.strip()]
+    safe = not any(mark in url for url in given for mark in "@?#")
+    parsed = [_url(name, url.strip(), safe) for url in given if url.strip()]
     if not parsed:
         raise ConfigurationError(f"{name} names no URL: give one such as http://localhost:8081", name)
     infos = {info for _, info in parsed if info is not None}
@@ -282,12 +289,13 @@ def _urls(name: str, value: Any) -> Urls:
     return Urls(tuple(dict.fromkeys(url for url, _ in parsed)), next(iter(infos), None))
 
 
-def _url(name: str, url: str) -> tuple[str, tuple[str, str] | None]:
+def _url(name: str, url: str, safe: bool) -> tuple[str, tuple[str, str] | None]:
+    shown = f", not {url!r}" if safe else ""  # elsewhere there may be credentials in it
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ConfigurationError(f"{name} holds a URL whose host or port cannot be read{_safe(url)}", name) from None
+        raise ConfigurationError(f"{name} holds a URL whose host or port cannot be read{shown}", name) from None
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     if parts.scheme == "mock":
         raise ConfigurationError(
@@ -296,16 +304,13 @@ def _url(name: str, url: str) -> tuple[str, tuple[str, str] | None]:
             name,
         )
     if parts.scheme not in ("http", "https") or not host or port == 0:
-        raise ConfigurationError(f"{name} must begin with http:// or https:// and name a host{_safe(url)}", name)
+        raise ConfigurationError(f"{name} must begin with http:// or https:// and name a host{shown}", name)
+    if "@" in parts.path:
+        raise ConfigurationError(f"{name} must not hold an @ behind its host: encode a / in a password as %2F", name)
     if parts.query or parts.fragment:
         raise ConfigurationError(f"{name} must not hold a query or a fragment", name)
     info = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
     return bare.rstrip("/"), info
-
-
-def _safe(url: str) -> str:
-    """A URL for an error's text, unless there may be credentials in it."""
-    return "" if any(mark in url for mark in "@?#") else f", not {url!r}"
 
 
 def _context(name: str, value: Any) -> str:

@@ -21,8 +21,9 @@ Write = Callable[[Any, Any], bytes]
 """(object, the message's context) -> the message's bytes."""
 
 
-_TOP = {"type": "record", "name": "kafka_sr_retry.Top", "fields": []}
-"""A record adds no bytes to its fields': one around a union or a reference spares fastavro a parsing each time."""
+_TOP = {"type": "record", "name": "kafka_sr_retry_top", "fields": []}
+"""A record adds no bytes to its fields': one around a union or a reference spares fastavro a parsing each time. It has
+no namespace, which the types inside would inherit."""
 
 
 class AvroSchema:

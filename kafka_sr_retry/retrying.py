@@ -212,8 +212,9 @@ class Retrying:
         if row.name == "token_expired":
             story.refused = access
         now = self._clock.now()
+        rest = outcome.retry_after if row.action is Action.REST else None
         with self._endpoints.changed:
-            changes = self._endpoints.report(call, endpoint, row.action, now, began=began, rest=outcome.retry_after)
+            changes = self._endpoints.report(call, endpoint, row.action, now, began=began, rest=rest)
         self._emit(
             AttemptEvent(
                 **story.common,

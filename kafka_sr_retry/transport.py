@@ -8,9 +8,11 @@ limit and shuts its socket down. The only module that imports requests.
 from __future__ import annotations
 
 import contextvars
+import http.client
 import queue
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -63,8 +65,9 @@ _exchange: contextvars.ContextVar[_Exchange] = contextvars.ContextVar("exchange"
 class _Exchange:
     """What the starter of an exchange and its thread tell each other."""
 
-    def __init__(self, connect_seconds: float) -> None:
+    def __init__(self, connect_seconds: float, deadline: float) -> None:
         self.connect_seconds = connect_seconds
+        self._deadline = deadline
         self.phase = _Phase.BUILDING
         self.proxy = ""
         self.reused = False
@@ -95,6 +98,10 @@ class _Exchange:
             if self._abandoned:
                 self._shut_down()
 
+    def left(self) -> float:
+        """Seconds until the attempt's end."""
+        return max(0.001, self._deadline - time.monotonic())
+
     def abandon(self) -> None:
         with self._lock:
             self._abandoned = True
@@ -108,6 +115,20 @@ class _Exchange:
     def end(self, reply: Reply) -> None:
         self._watch(None)
         self.marks.put(reply)
+
+
+class _FinalResponse(http.client.HTTPResponse):
+    """Reads on over interim answers (1xx, RFC 9110 section 15.2). http.client skips 100 alone and takes another for the
+    whole answer; the real one would then answer the connection's next request."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status == http.client.SWITCHING_PROTOCOLS:
+                raise http.client.BadStatusLine("101, to a request for no other protocol")
+            if status == http.client.CONTINUE or not 100 < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
 
 
 class _Noted:
@@ -136,14 +157,25 @@ class _Noted:
                 error = refused
         raise error
 
+    response_class: Any = _FinalResponse
+
     def connect(self: Any) -> None:
         super().connect()  # type: ignore[misc]
-        _exchange.get().mark(_Phase.EXCHANGING)
+        exchange = _exchange.get()
+        self.sock.settimeout(exchange.left())  # for sending; it was the time to connect
+        exchange.mark(_Phase.EXCHANGING)
+
+    @property
+    def is_connected(self: Any) -> bool:
+        """A kept-alive connection on which bytes wait that nobody asked for is none: they would be the next answer."""
+        waiting = getattr(self.sock, "pending", int)()
+        return not waiting and super().is_connected  # type: ignore[misc]
 
     def putrequest(self: Any, *args: Any, **kwargs: Any) -> None:
         exchange = _exchange.get()
         if self.sock is not None and exchange.phase is _Phase.LOOK_UP:
             exchange.reused = True
+            self.sock.settimeout(exchange.left())
             exchange.mark(_Phase.EXCHANGING, self.sock)
         super().putrequest(*args, **kwargs)  # type: ignore[misc]
 
@@ -229,8 +261,10 @@ class Transport:
         """
         url = endpoint + request.path
         given = {"X-Request-ID": request_id}, {**self._settings.http_headers, **headers}
-        exchange = _Exchange(self._settings.connect_timeout)
         limit = deadline = time.monotonic() + seconds
+        exchange = _Exchange(self._settings.connect_timeout, deadline)
+        if sys.is_finalizing():
+            return Reply(url, Break.RESET, "the interpreter is shutting down")
         self._under_way.add(exchange)
         try:
             context = contextvars.Context()

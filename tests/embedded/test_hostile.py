@@ -1,0 +1,254 @@
+"""What a strange server, a signal or a shutting interpreter must not do."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from kafka_sr_retry import ConfigurationError, RegistryUnavailableError, Schema, SchemaRegistryClient
+from kafka_sr_retry.events import AttemptEvent, Event
+from kafka_sr_retry.testing import SchemaRegistryServer, faults
+
+ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
+
+
+class RawServer:
+    """Answers each request on a kept-alive connection with what ``answers`` gives for its body."""
+
+    def __init__(self, answers: Callable[[bytes], bytes]) -> None:
+        self._answers = answers
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._connections: list[socket.socket] = []
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines:
+            while True:
+                head = b""
+                while not head.endswith(b"\r\n\r\n"):
+                    line = lines.readline()
+                    if not line:
+                        return
+                    head += line
+                size = int(head.lower().partition(b"content-length:")[2].split()[0])
+                connection.sendall(self._answers(lines.read(size)))
+
+    def close(self) -> None:
+        self._listener.close()
+        for connection in self._connections:
+            connection.close()
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def serve(stack: ExitStack, answers: Callable[[bytes], bytes]) -> SchemaRegistryClient:
+    server = RawServer(answers)
+    stack.callback(server.close)
+    conf = {"url": server.url, "request.timeout.ms": 2000, "total.timeout.ms": 6000}
+    return stack.enter_context(SchemaRegistryClient(conf))
+
+
+def ok(content: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content)
+
+
+@pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints", b"199 Whatever"])
+def test_an_interim_answer_is_not_taken_for_the_answer(stack: ExitStack, interim: bytes) -> None:
+    ids: dict[str, int] = {}
+
+    def answers(body: bytes) -> bytes:
+        schema_id = ids.setdefault(json.loads(body)["schema"], len(ids) + 1)
+        return b"HTTP/1.1 " + interim + b"\r\nLink: </x>\r\n\r\n" + ok(b'{"id":%d}' % schema_id)
+
+    client = serve(stack, answers)
+    for number in range(5):
+        schema = Schema(f'{{"type":"fixed","name":"F","size":{number + 1}}}')
+        assert client.register_schema(f"subject-{number}", schema) == ids[schema.schema_str]
+
+
+def test_switching_protocols_is_no_answer(stack: ExitStack) -> None:
+    answers = iter([b"HTTP/1.1 101 Switching Protocols\r\n\r\n", ok(b'{"id":5}')])
+    client = serve(stack, lambda body: next(answers))
+    assert client.register_schema("s", ORDER) == 5
+
+
+def test_a_long_retry_after_of_a_plain_error_is_not_obeyed(schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(faults.error(500, 50001, headers={"Retry-After": "999999999"}))
+    with SchemaRegistryClient({"url": schema_registry.url}) as client:
+        assert client.register_schema("s", ORDER) == 1
+
+
+def test_what_a_server_says_cannot_forge_a_line_of_a_log(schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_always(faults.error(422, 42201, "x\nERROR root: all is lost\x1b[2J" + "y" * 100_000))
+    heard: list[Event] = []
+    conf = {"url": schema_registry.url, "event_cb": heard.append}
+    with SchemaRegistryClient(conf) as client, pytest.raises(Exception, match="all is lost") as caught:
+        client.register_schema("s", ORDER)
+    (attempt,) = [event for event in heard if isinstance(event, AttemptEvent)]
+    for text in (str(caught.value), attempt.detail):
+        assert text.isprintable()
+        assert len(text) < 3000
+
+
+@pytest.mark.parametrize(
+    "more", [{"schemaType": "PROTOBUF"}, {"schema": '{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}'}]
+)
+def test_the_id_of_another_kind_of_schema_is_no_answer(stack: ExitStack, more: dict[str, str]) -> None:
+    answers = iter([ok(json.dumps({"id": 41, **more}).encode()), ok(b'{"id":5}')])
+    client = serve(stack, lambda body: next(answers))
+    schema = Schema('{"type":"bytes","logicalType":"decimal","precision":9,"scale":4}')
+    assert client.register_schema("s", schema) == 5
+
+
+def test_a_listener_that_exits_breaks_nothing(schema_registry: SchemaRegistryServer) -> None:
+    def listener(event: Event) -> None:
+        raise SystemExit
+
+    schema_registry.fail_next(faults.no_leader())
+    with SchemaRegistryClient({"url": schema_registry.url, "event_cb": listener}) as client:
+        assert client.register_schema("s", ORDER) == 1
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, RuntimeError])
+def test_a_flight_that_never_began_does_not_hold_its_question(
+    schema_registry: SchemaRegistryServer, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
+) -> None:
+    real = threading.Thread.start
+
+    def start_once(thread: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", real)
+        raise interrupt
+
+    with SchemaRegistryClient({"url": schema_registry.url}) as client:
+        monkeypatch.setattr(threading.Thread, "start", start_once)
+        expected = KeyboardInterrupt if interrupt is KeyboardInterrupt else RegistryUnavailableError
+        with pytest.raises(expected):
+            client.register_schema("s", ORDER)
+        assert client.register_schema("s", ORDER) == 1
+
+
+def fail(client: SchemaRegistryClient) -> None:
+    with pytest.raises(RegistryUnavailableError):
+        client.register_schema("s", ORDER, timeout=0.5)
+
+
+def test_a_caller_with_time_left_does_not_inherit_anothers_end(schema_registry: SchemaRegistryServer) -> None:
+    gave_up, go_on = threading.Event(), threading.Event()
+
+    def slow_listener(event: Event) -> None:
+        if type(event).__name__ == "GiveUpEvent" and not gave_up.is_set():
+            gave_up.set()
+            go_on.wait(30)
+
+    schema_registry.fail_always(faults.error(503))
+    with SchemaRegistryClient({"url": schema_registry.url, "event_cb": slow_listener}) as client:
+        first = threading.Thread(target=fail, args=(client,))
+        first.start()
+        assert gave_up.wait(30)
+        schema_registry.recover()
+        threading.Timer(0.1, go_on.set).start()
+        assert client.register_schema("s", ORDER) == 1
+        first.join(30)
+
+
+@pytest.mark.parametrize(
+    ("headers", "part"),
+    [
+        ({"X Team": "a"}, "X Team"),
+        ({"X-Team": "a\r\nX: y"}, "X-Team"),
+        ({"X-Team": " a"}, "X-Team"),
+        ({"X-Team": "€"}, "X-Team"),
+        ({"Content-Length": "0"}, "Content-Length"),
+        ({"transfer-encoding": "chunked"}, "transfer-encoding"),
+    ],
+)
+def test_a_header_that_would_spoil_a_request_is_refused(headers: dict[str, str], part: str) -> None:
+    with pytest.raises(ConfigurationError, match=part):
+        SchemaRegistryClient({"url": "http://localhost:1", "http.headers": headers})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:topsecret,x@host:8081", "http://user:/topsecret@host:8081", "http://user:12/topsecret@h"]
+)
+def test_a_password_that_breaks_its_url_is_not_shown(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        SchemaRegistryClient({"url": url})
+    assert "topsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("subject", [".", "..", "", None, 5])
+def test_a_subject_that_cannot_be_asked_for_is_refused(subject: str) -> None:
+    with SchemaRegistryClient({"url": "http://localhost:1"}) as client, pytest.raises(ValueError, match="subject"):
+        client.register_schema(subject, ORDER)
+
+
+def run(code: str, url: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-W", "error::RuntimeWarning", "-c", textwrap.dedent(code)]
+    return subprocess.run(program, env={**os.environ, "URL": url}, capture_output=True, text=True, timeout=60)
+
+
+PRELUDE = """
+    import atexit, os, threading
+    from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
+    client = SchemaRegistryClient({"url": os.environ["URL"], "total.timeout.ms": 2000})
+    def ask(subject):
+        try:
+            client.register_schema(subject, Schema('"string"'))
+            print("registered", flush=True)
+        except SchemaRegistryError as error:
+            print(type(error).__name__, flush=True)
+"""
+
+
+def test_asking_while_the_interpreter_shuts_down_ends(schema_registry: SchemaRegistryServer) -> None:
+    late = """
+    class Late:
+        def __del__(self):
+            ask("late")
+    late = Late()
+    atexit.register(ask, "at exit")
+    """
+    done = run(PRELUDE + late, schema_registry.url)
+    assert done.returncode == 0
+    assert set(done.stdout.split()) <= {"registered", "RegistryUnavailableError"}
+    assert len(done.stdout.split()) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_during_the_first_request_leaves_the_child_a_client(schema_registry: SchemaRegistryServer) -> None:
+    fork = """
+    import time, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)
+    threading.Thread(target=ask, args=("parent",)).start()
+    time.sleep(0.005)
+    pid = os.fork()
+    if pid == 0:
+        ask("child")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    """
+    done = run(PRELUDE + fork, schema_registry.url)
+    assert done.stdout.split() == ["registered", "registered"], done.stderr
