@@ -1,10 +1,11 @@
 # Each command makes the virtual environment it needs, from a Python 3.10+ with its venv module.
 PYTHON ?= python3
 VENV   := .venv
+SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration benchmark package stack-up stack-down clean
+.PHONY: help demo test lint integration benchmark resilience simulation compare package stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,15 @@ integration: $(VENV)/.dev ## tests on a real Kafka and a real registry (needs Ja
 
 benchmark: $(VENV)/.dev ## what a message costs, beside fastavro and Confluent's serializer
 	$(BIN)/pytest benchmarks -p no:cacheprovider
+
+resilience: $(VENV)/.dev ## both clients on a registry's bad days, in one run (about eight minutes)
+	$(BIN)/python benchmarks/resilience.py
+
+simulation: $(VENV)/.dev ## 100,000 producers meet a registry that was down, on a virtual clock (about seven minutes)
+	$(BIN)/python benchmarks/simulation.py --plot docs/simulation.png
+
+compare: $(VENV)/.dev ## our bytes and requests beside Confluent's, for each schema in SCHEMAS=folder
+	$(BIN)/python -m tests.comparison $(SCHEMAS)
 
 package: ## build the wheel, and run the demo from it in an empty environment
 	.ci/package
