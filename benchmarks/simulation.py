@@ -129,6 +129,7 @@ class Figures:
     policy: str
     requests: int
     requests_a_second_while_down: float
+    peak_while_down: int
     peak_after_return: int
     half_through: float
     all_but_one_percent_through: float
@@ -144,6 +145,7 @@ def figures(policy: str, fleet: Fleet) -> Figures:
         policy=policy,
         requests=load.total(),
         requests_a_second_while_down=sum(load[second] for second in settled) / len(settled),
+        peak_while_down=max(load[second] for second in load if second < DOWN),
         peak_after_return=max(load[second] for second in load if second >= DOWN),
         half_through=through[len(through) // 2],
         all_but_one_percent_through=through[int(len(through) * 0.99)],

@@ -241,6 +241,7 @@ class Transport:
         self._tls = tls
         self._direct = direct
         self._under_way: set[_Exchange] = set()
+        self._environ_proxies: dict[tuple[str, str | None, int | None], dict[str, str]] = {}
         self._opening = threading.Lock()
         self._contexts = tls.current()
         self._session = self._open(self._contexts.home)
@@ -325,7 +326,12 @@ class Transport:
         if self._direct:
             return {}
         proxy = self._settings.proxy
-        return {"http": proxy, "https": proxy} if proxy else get_environ_proxies(url)
+        if proxy:
+            return {"http": proxy, "https": proxy}
+        origin = _origin(url)
+        if origin not in self._environ_proxies:  # looking through the environment costs a quarter of an attempt
+            self._environ_proxies[origin] = get_environ_proxies(url)
+        return self._environ_proxies[origin]
 
     def _exchange(
         self, exchange: _Exchange, request: RegistryRequest[Any], url: str, headers: _Headers, deadline: float

@@ -97,7 +97,7 @@ def test_every_example_is_tested_and_says_how_to_run_it() -> None:
     for name in names:
         assert f'run("{name}"' in here, name
         assert f"python examples/{name}" in (EXAMPLES / name).read_text(encoding="utf-8")
-    assert len(names) == 5
+    assert len(names) == 6
 
 
 def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
@@ -134,6 +134,13 @@ def test_two_registries(run: Run, read: Read, schema_registry: SchemaRegistrySer
     assert "sent 3 orders" in shown
     assert values(read("orders")) == [{"id": 1}, {"id": 2}, {"id": 3}]
     assert len(schema_registry.registrations) == 1
+
+
+def test_request_signing(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(no_leader(), error(503))
+    assert "sent one reading" in run("request_signing.py").stdout
+    assert read("signed-readings") == [(None, {"celsius": 21.5})]
+    assert len({request.headers["Authorization"] for request in schema_registry.registrations}) == 3
 
 
 def test_error_handling_skips_what_does_not_fit(run: Run, read: Read) -> None:
