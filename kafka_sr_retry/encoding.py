@@ -163,7 +163,7 @@ class _Misfit:
             name = field["name"]
             if name in value:
                 yield self._find(field["type"], value[name], path + name, fits)
-            elif "default" in field and not (strict and not self._options["strict_allow_default"]):
+            elif "default" in field and not self._options["strict"]:
                 continue
             elif strict or self._find(field["type"], None, "", fits):
                 yield _missing(path + name, field)

@@ -525,6 +525,7 @@ def test_a_token_server_that_never_serves_ends_the_call_and_is_quoted(
     assert lost.url == world.tokens.endpoint
     assert lost.attempts == len(world.tokens.requests) >= 1
     assert not world.registry.requests
+    assert not client._endpoints.outage(world.registry.url).failures
     assert not [secret for secret in (SECRET, "secret-token", "s3cret") if secret in world.told(lost)]
     if kind is RegistryAuthError:
         assert len(world.tokens.requests) == 1
@@ -611,6 +612,7 @@ def test_max_retries_bounds_the_requests_for_a_token_too(world: World) -> None:
 
 def test_closing_the_client_ends_the_wait_for_a_token(world: World) -> None:
     world.tokens.fail_always(hang())
+    before = set(threading.enumerate())
     client = world.oauth(total_timeout_ms=60_000, request_timeout_ms=60_000)
 
     def call(number: int) -> Any:
@@ -622,6 +624,10 @@ def test_closing_the_client_ends_the_wait_for_a_token(world: World) -> None:
     lost, _ = at_once(2, call)
     assert isinstance(lost, RegistryUnavailableError)
     assert "closed" in str(lost)
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("kafka-sr-retry")]
+    for thread in set(ours) - before:
+        thread.join(GUARD)
+        assert not thread.is_alive()
 
 
 def test_a_token_servers_redirect_to_another_origin_gets_no_secret(world: World) -> None:
