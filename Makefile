@@ -5,7 +5,7 @@ SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration benchmark resilience simulation compare package stack-up stack-down clean
+.PHONY: help demo test lint integration benchmark resilience simulation compare range package stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ simulation: $(VENV)/.dev ## 100,000 producers meet a registry that was down, on 
 
 compare: $(VENV)/.dev ## our bytes and requests beside Confluent's, for each schema in SCHEMAS=folder
 	$(BIN)/python -m tests.comparison $(SCHEMAS)
+
+range: ## the core's tests at both ends of the supported range (needs Python 3.10 and 3.13)
+	.ci/range
 
 package: ## build the wheel, and run the demo from it in an empty environment
 	.ci/package
