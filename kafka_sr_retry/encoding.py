@@ -88,14 +88,17 @@ class AvroSchema:
 
     def _slowly(self, value: Any, options: Mapping[str, bool]) -> bytes:
         """The same, for every schema and object: also objects with attributes, and with an error that says where."""
-        record = value
         try:
-            try:
-                return self._encode(value, options)
-            except Exception:  # noqa: BLE001 fastavro raises what it meets
-                record = as_record(value)
-                return self._encode(record, options)
+            return self._encode(value, options)
+        except Exception:  # noqa: BLE001, S110 fastavro raises what it meets
+            pass
+        try:
+            record = as_record(value)
         except Exception as error:  # noqa: BLE001 and so do objects of all kinds
+            raise _raising(self._top, value, error) from None
+        try:
+            return self._encode(record, options)
+        except Exception as error:  # noqa: BLE001
             raise _Misfit(self._named, options).of(self._top, record, error) from None
 
     def _encode(self, value: Any, options: Mapping[str, bool]) -> bytes:
@@ -134,7 +137,7 @@ class _Misfit:
             found = self._find(schema, value, "", self._writes)
         except Exception:  # noqa: BLE001 an object whose own methods raise, or one too deep to follow
             found = None
-        return found or _error("", _shown(schema), f"{_kind(value)}, which raised {type(cause).__name__}")
+        return found or _raising(schema, value, cause)
 
     def _find(self, schema: Any, value: Any, path: str, fits: _Fits) -> AvroEncodingError | None:
         """The first place, in the schema's order, where the object does not fit: fastavro writes what it can, but takes
@@ -179,9 +182,12 @@ class _Misfit:
     def _find_in_union(self, union: list[Any], value: Any, path: str) -> AvroEncodingError | None:
         branches = union
         if isinstance(value, tuple) and len(value) == 2:
-            branches, value = [b for b in union if self._name(b) == value[0]] or union, value[1]
+            branches, value = [b for b in union if self._name(b) == value[0]], value[1]
         elif isinstance(value, Mapping) and "-type" in value:
-            branches = [b for b in union if self._name(b) == value["-type"]] or union
+            maps = [b for b in union if isinstance(b, dict) and b["type"] == "map"]  # there it is a key like any other
+            branches = [b for b in union if self._name(b) == value["-type"]] or maps
+        if not branches:
+            return _error(path, _shown(union), "a hint that names none of them")
         found = [self._find(branch, value, path, self._validates) for branch in branches]
         if None in found:
             return None
@@ -205,7 +211,7 @@ class _Misfit:
         """A part of a parsed schema, with the named types that it may refer to."""
         if not isinstance(schema, dict):
             return schema
-        return {**schema, "__fastavro_parsed__": True, "__named_schemas": self._named}
+        return {**schema, "__fastavro_parsed": True, "__named_schemas": self._named}
 
 
 def _raw(value: Any) -> bytes:
@@ -233,6 +239,10 @@ def _shown(schema: Any) -> str:
     if "name" in schema:
         return f"{kind} {schema['name']}"
     return f"{kind} ({schema['logicalType']})" if "logicalType" in schema else str(kind)
+
+
+def _raising(schema: Any, value: Any, cause: Exception) -> AvroEncodingError:
+    return _error("", _shown(schema), f"{_kind(value)}, which raised {type(cause).__name__}")
 
 
 def _missing(path: str, field: Mapping[str, Any]) -> AvroEncodingError:

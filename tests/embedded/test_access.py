@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import importlib.util
 import json
 import logging
@@ -31,7 +32,7 @@ from servers import Proxy, TokenServer
 from kafka_sr_retry import AvroSerializer, AvroSerializerBuilder, ConfigurationError, Schema, SchemaRegistryClient
 from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.errors import RegistryAuthError, RegistryUnavailableError, SchemaRegistryError
-from kafka_sr_retry.events import AttemptEvent, BreakerEvent, GiveUpEvent, RefusalEvent
+from kafka_sr_retry.events import AttemptEvent, BreakerEvent, GiveUpEvent, RefusalEvent, SuccessEvent
 from kafka_sr_retry.testing import (
     Fault,
     SchemaRegistryServer,
@@ -305,6 +306,7 @@ def test_one_token_serves_many_requests(world: World) -> None:
 
     assert world.counts == (3, 1)
     assert world.sent() == ["token-1"] * 3
+    assert len({event.call for event in world.events if isinstance(event, SuccessEvent)}) == 4
 
 
 def test_one_request_fetches_the_token_for_all_threads(world: World) -> None:
@@ -1089,6 +1091,7 @@ def test_requests_go_through_the_proxy(world: World, files: Files, registries: A
 
 
 @SCHEMES
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python 3.10 leaves the socket to gc
 @pytest.mark.parametrize("user_info", [None, f"me:{PASSWORD}"])
 def test_a_proxy_that_refuses_is_final_and_said_without_the_password(
     world: World, files: Files, registries: Any, scheme: str, user_info: str | None
@@ -1104,6 +1107,7 @@ def test_a_proxy_that_refuses_is_final_and_said_without_the_password(
     assert "proxy" in str(refused)
     assert len(proxy.heads) == 1
     assert PASSWORD not in world.told(refused)
+    gc.collect()
 
 
 def test_a_proxy_that_is_not_there_is_named_without_the_password(world: World, files: Files, registries: Any) -> None:

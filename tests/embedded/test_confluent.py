@@ -334,6 +334,19 @@ def test_a_schema_by_id_is_a_schema(
     assert client.get_schema(1).schema_str == AVRO
 
 
+@pytest.mark.parametrize("call", ["get_latest_version", "get_version", "get_latest_with_metadata"])
+@pytest.mark.parametrize("bad", ["{}", '{"subject":"orders-value","version":1,"id":0,"schema":"\\"string\\""}'])
+def test_a_version_has_an_id(
+    client: SchemaRegistryClient, schema_registry: SchemaRegistryServer, call: str, bad: str
+) -> None:
+    if not hasattr(client, call):
+        pytest.skip(f"this confluent-kafka has no {call}")
+    schema_registry.register("orders-value", AVRO)
+    schema_registry.fail_next(answer(200, bad))
+    more: dict[str, list[Any]] = {"get_version": [1], "get_latest_with_metadata": [{}]}
+    assert getattr(client, call)("orders-value", *more.get(call, [])).schema_id == 1
+
+
 @pytest.mark.parametrize("bad", ["{}", '{"is_compatible":null}', '{"is_compatible":"false"}'])
 def test_compatibility_is_true_or_false(
     client: SchemaRegistryClient, schema_registry: SchemaRegistryServer, bad: str
@@ -424,6 +437,20 @@ def test_confluents_strategy_falls_back_where_there_are_no_associations(
     assert serializer(ONE, ORDERS) == b"\0\0\0\0\1\2"
     paths = [r.path.partition("?")[0] for r in schema_registry.requests]
     assert paths == ["/associations/resources/-/orders"] * 3 + ["/subjects/orders-value/versions"]
+
+
+def test_a_registry_without_associations_is_no_sick_one(schema_registry: SchemaRegistryServer) -> None:
+    events: list[Any] = []
+    schema_registry.fail_always(html(404), matching=lambda request: request.path.startswith("/associations"))
+    with SchemaRegistryClient({"url": schema_registry.url, "event_cb": events.append}) as client:
+        if not hasattr(client, "get_associations_by_resource_name"):
+            pytest.skip("this confluent-kafka knows no associations")
+        for topic in range(4):
+            with pytest.raises(kafka_sr_retry.SchemaNotFoundError):
+                client.get_associations_by_resource_name(f"orders-{topic}", "-")
+        assert client.register_schema("orders-value", avro()) == 1
+    assert len(schema_registry.requests) == 5
+    assert not [event for event in events if type(event).__name__ == "BreakerEvent"]
 
 
 def test_no_credential_is_in_an_error_or_event(schema_registry: SchemaRegistryServer) -> None:

@@ -1,0 +1,1 @@
+"""Our Avro serializer beside Confluent's, before a registry each."""
