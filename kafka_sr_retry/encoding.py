@@ -44,8 +44,7 @@ class AvroSchema:
         self._named: dict[str, Any] = {}
         try:
             for reference in references:
-                if full_name(reference) not in self._named:  # the same type may stand under two subjects
-                    parse_schema(json.loads(reference), named_schemas=self._named)
+                parse_schema(json.loads(reference), named_schemas=self._named)
             raw = json.loads(text)
             self._wrapped = isinstance(raw, list) or (isinstance(raw, str) and raw in self._named)
             if self._wrapped:

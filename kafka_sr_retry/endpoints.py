@@ -232,6 +232,8 @@ class Endpoints:
         call.asked.add(endpoint)
         if action is Action.SKIP:
             call.skipped.add(endpoint)
+        if action is Action.NO_LEADER and not call.registers:
+            action = Action.NEXT  # a read needs no leader: a node that says so is not well
         if action in (Action.NEXT, Action.REST, Action.SKIP):
             return self._failed(call, endpoint, now, began, rest)
         changes = self._recovered(endpoint, now)

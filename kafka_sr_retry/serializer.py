@@ -304,13 +304,18 @@ def _refuse_rules(schema: Schema) -> None:
 
 def _as_ours(schema: Any) -> Schema:
     """Confluent's ``Schema``, known by its shape."""
-    if not hasattr(schema, "schema_str") or not hasattr(schema, "to_dict"):
+    if not hasattr(schema, "schema_str") or not hasattr(schema, "schema_type"):
         raise ConfigurationError(
             f"schema_str must be JSON text, a dict, a list, a Schema, a RegisteredSchema or a Path, not "
             f"{type(schema).__name__}",
             "schema_str",
         )
-    return _avro_only(schema if isinstance(schema, Schema) else Schema.from_dict(schema.to_dict()))
+    if isinstance(schema, Schema):
+        return _avro_only(schema)
+    if hasattr(schema, "to_dict"):
+        return _avro_only(Schema.from_dict(schema.to_dict()))
+    references = [SchemaReference(r.name, r.subject, r.version) for r in schema.references or ()]
+    return _avro_only(Schema(schema.schema_str, schema.schema_type, tuple(references)))  # confluent-kafka before 2.7
 
 
 def _avro_only(schema: Schema) -> Schema:

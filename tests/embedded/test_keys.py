@@ -260,6 +260,13 @@ def test_strictness(conf: dict[str, Any], taken: list[bool], make: Make) -> None
             assert caught.value.field_path == path
 
 
+def test_a_default_that_may_be_missing_is_not_blamed(make: Make) -> None:
+    backwards = WITH_NOTE.replace('{"name":"id","type":"long"}', '{"name":"first","type":"long","default":1}')
+    with pytest.raises(AvroEncodingError) as caught:
+        make({"validate.strict.allow.default": True}, schema=backwards)({"note": 5}, value())
+    assert caught.value.field_path == "note"
+
+
 def test_strictness_holds_for_a_schema_from_the_registry_too(schema_registry: SchemaRegistryServer, make: Make) -> None:
     schema_registry.register("orders-value", WITH_NOTE)
     with pytest.raises(AvroEncodingError):

@@ -466,6 +466,13 @@ def test_a_unions_branch_is_found_or_named(wrap: Any, by: Any, expected: bytes) 
     assert written(PAYMENT, wrap(by)) == expected
 
 
+@pytest.mark.parametrize("by", [("Nope", {"number": "1"}), {"-type": "Nope", "number": "1"}])
+def test_a_hint_that_names_no_branch_is_said_to_do_so(by: Any) -> None:
+    error = misfit(PAYMENT, {"by": by})
+    assert "Card" in error.expected
+    assert "names none" in error.actual
+
+
 TWINS = [record("A", n="long"), record("B", n="long")]
 
 

@@ -315,6 +315,15 @@ def test_50003_asks_the_next_node_at_once_and_then_waits() -> None:
     assert not world.endpoints.outage(B).failures
 
 
+def test_a_read_that_is_told_of_no_leader_waits_like_after_any_failure() -> None:
+    world = World(A, B)
+    read = world.call("read", registers=False)
+
+    assert [world.try_once(read, Action.NO_LEADER) for _ in range(2)] == [A, B]
+    assert world.wait(read) > 0
+    assert not world.endpoints.outage(WRITES).failures
+
+
 def test_50003_closes_writes_together_but_no_reads_and_no_first_attempt() -> None:
     world = World(A, B)
     world.open(WRITES)
