@@ -263,7 +263,7 @@ def _oauth(settings: ClientSettings, tls: RotatingTls, headers: Mapping[str, str
     Id and secret go into HTTP basic as they are, as Confluent's and Kafka's own clients send them; section 2.3.1 would
     have them form-encoded first, which makes a difference for few characters and to few servers.
     """
-    from .transport import Transport  # requests is imported when a request is due, not before
+    from .transport import Transport  # which imports requests: not with kafka_sr_retry, but with a client
 
     def expects(content: Any) -> _Token:
         token, lifetime = answers.access_token(content)
