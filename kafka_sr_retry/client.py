@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import random
@@ -12,16 +11,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 from urllib.parse import quote
 
 from confluent_kafka.serialization import SerializationError
 
 from . import answers
 from .clock import Clock
-from .config import ClientSettings, parse
+from .config import ClientSettings, header_mapping, parse
 from .credentials import Credentials, credentials
-from .endpoints import Call, Endpoints
+from .endpoints import Call, Endpoints, EndpointState
 from .errors import (
     ConfigurationError,
     Failure,
@@ -29,8 +28,9 @@ from .errors import (
     RegistryUnavailableError,
     SchemaNotFoundError,
 )
-from .events import Event, StaleEvent
+from .events import AttemptStartEvent, Event, StaleEvent
 from .flights import Flight, Flights, Overdue
+from .instrumentation.log import Log
 from .memory import Memory
 from .request import RegistryRequest
 from .retrying import Answered, Retrying
@@ -60,6 +60,29 @@ class _Known:
     value: Any
     at: float
     due: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClientState:
+    """A client as it is now.
+
+    Attributes:
+        known: answers it remembers.
+        waiting: calls under way.
+        endpoints: each URL, and the cluster's ``writes``.
+    """
+
+    known: int
+    waiting: int
+    endpoints: tuple[EndpointState, ...]
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A listener that reads the state of the clients it listens to."""
+
+    def watch(self, client: SchemaRegistryClient) -> None:
+        """Given each new client once, before its first call."""
 
 
 _clients: weakref.WeakSet[SchemaRegistryClient] = weakref.WeakSet()
@@ -104,8 +127,12 @@ class SchemaRegistryClient:
         self._known: Memory[RegistryRequest[Any], _Known] = self.memory()
         self._refused: Memory[RegistryRequest[Any], _Known] = self.memory(_REFUSALS)
         self._closed = False
+        self._listeners: tuple[Callable[[Event], object], ...] = (Log(self.clock), *self._settings.event_cb)
         self._start()
         _clients.add(self)
+        for listener in self._settings.event_cb:
+            if isinstance(listener, Watching):
+                listener.watch(self)
 
     def _start(self) -> None:
         """Connections, locks and the state of the endpoints, all new."""
@@ -160,9 +187,10 @@ class SchemaRegistryClient:
             query={"normalize": normalize_schemas or None},
             content=schema.to_dict(),
             asked=f"register a schema under subject {subject!r}",
+            operation="register",
             expects=answers.registered(subject, schema, normalized=normalize_schemas),
             registers=True,
-            or_else=self._look_up(subject, schema, normalize_schemas),
+            or_else=self._look_up(subject, schema, normalize_schemas, instead=True),
         )
         return self._ask(request, timeout)
 
@@ -208,6 +236,7 @@ class SchemaRegistryClient:
             f"/schemas/ids/{int(schema_id)}",
             query={"subject": subject, "format": fmt, "referenceFormat": reference_format},
             asked=f"get the schema with id {schema_id}",
+            operation="get_schema",
             expects=answers.schema_with_id(schema_id),
         )
         return self._ask(request, timeout)
@@ -222,6 +251,7 @@ class SchemaRegistryClient:
             f"/associations/resources/{_quoted(cluster_id)}/{_quoted(topic)}",
             query={"resourceType": "topic", "associationType": [field]},
             asked=f"get the associations of topic {topic!r}",
+            operation="associations",
             expects=answers.associated_subjects,
             optional=True,
         )
@@ -268,6 +298,7 @@ class SchemaRegistryClient:
                 "format": fmt,
             },
             asked=f"get the latest version with metadata under subject {subject!r}",
+            operation="get_version",
             expects=answers.version_of(subject),
         )
         return self._ask(request, timeout, ttl=self._latest_ttl)
@@ -300,6 +331,7 @@ class SchemaRegistryClient:
             f"/compatibility/subjects/{_quoted(subject)}/versions/{version}",
             content=schema.to_dict(),
             asked=f"test a schema against version {version} of subject {subject!r}",
+            operation="compatibility",
             expects=answers.is_compatible,
         )
         return self._ask(request, timeout, keep=False)
@@ -334,6 +366,12 @@ class SchemaRegistryClient:
         """When a call that begins now ends, in seconds of ``clock``."""
         return self.clock.now() + self._settings.total_timeout
 
+    def state(self) -> ClientState:
+        """How it is now, for gauges and health checks; asks nobody."""
+        with self._endpoints.changed:
+            endpoints = self._endpoints.states(self.clock.now())
+        return ClientState(known=len(self._known), waiting=len(self._flights), endpoints=endpoints)
+
     @property
     def latest_expires(self) -> bool:
         """Whether ``cache.latest.ttl.sec`` is set."""
@@ -352,14 +390,23 @@ class SchemaRegistryClient:
         return name if name.startswith(":.") else (self._settings.context or "") + name
 
     def _look_up(
-        self, subject: str, schema: Schema, normalize: bool, fmt: str | None = None, deleted: bool = False
+        self,
+        subject: str,
+        schema: Schema,
+        normalize: bool,
+        fmt: str | None = None,
+        deleted: bool = False,
+        *,
+        instead: bool = False,
     ) -> RegistryRequest[RegisteredSchema]:
+        """``instead``: of a registration, and so a part of it."""
         return RegistryRequest.build(
             "POST",
             f"/subjects/{_quoted(subject)}",
             query={"normalize": normalize or None, "deleted": deleted or None, "format": fmt},
             content=schema.to_dict(),
             asked=f"look a schema up under subject {subject!r}",
+            operation="register" if instead else "look_up",
             expects=answers.registered(subject, schema, normalized=normalize or fmt is not None),
         )
 
@@ -372,6 +419,7 @@ class SchemaRegistryClient:
             f"/subjects/{_quoted(subject)}/versions/{_quoted(str(version))}",
             query={"deleted": deleted or None, "format": fmt},
             asked=f"get version {version} of subject {subject!r}",
+            operation="get_version",
             expects=answers.version_of(subject),
         )
 
@@ -431,6 +479,7 @@ class SchemaRegistryClient:
                 self._emit(
                     StaleEvent(
                         call=0,
+                        operation=request.operation,
                         asked=request.asked,
                         version=known.value.version,
                         age=then - known.at,
@@ -471,10 +520,10 @@ class SchemaRegistryClient:
             if self._loop is None:
                 from .transport import Transport
 
-                settings, clock, numbers = self._settings, self.clock, itertools.count(1)
+                settings, clock = self._settings, self.clock
                 tls = RotatingTls(settings.tls, self._contexts)
                 self._transport = Transport(settings, tls)
-                self._credentials = credentials(settings, tls, clock, self._emit, numbers)
+                self._credentials = credentials(settings, tls, clock, self._emit)
                 self._loop = Retrying(
                     self._endpoints,
                     self._transport,
@@ -482,16 +531,19 @@ class SchemaRegistryClient:
                     settings.request_timeout,
                     self._emit,
                     self._credentials,
-                    numbers=numbers,
                 )
             return self._loop
 
     def _emit(self, event: Event) -> None:
-        if self._settings.event_cb is not None:
+        for listener in self._listeners:
             try:
-                self._settings.event_cb(event)
+                listener(event)
+                if isinstance(event, AttemptStartEvent):
+                    header_mapping("a listener's headers", event.headers)
             except BaseException:  # noqa: BLE001 a listener never breaks a message, not even by SystemExit
                 _log.exception("event_cb raised on a %s", type(event).__name__)
+                if isinstance(event, AttemptStartEvent):
+                    event.headers.clear()
 
 
 def _closed() -> Failure:

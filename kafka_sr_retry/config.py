@@ -150,7 +150,13 @@ def _mapping(name: str, value: Any) -> dict[str, str]:
     return dict(value)
 
 
-def _header_mapping(name: str, value: Any) -> dict[str, str]:
+def _listeners(name: str, value: Any) -> tuple[Any, ...]:
+    listeners = value if isinstance(value, list | tuple) and not callable(value) else (value,)
+    return tuple(_callable(name, listener) for listener in listeners)
+
+
+def header_mapping(name: str, value: Any) -> dict[str, str]:
+    """Headers that may be added to a request; ``name`` says who gave them."""
     headers = _mapping(name, value)
     for header, content in headers.items():
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header):  # RFC 9110, section 5.6.2
@@ -485,7 +491,7 @@ class ClientSettings:
         shown="HTTP(S)_PROXY, NO_PROXY",
     )
     http_headers: Mapping[str, str] = _key(
-        "http.headers", _header_mapping, "dict", {}, "Extra headers, sent to the configured origins only."
+        "http.headers", header_mapping, "dict", {}, "Extra headers, sent to the configured origins only."
     )
     http_auth: Callable[[Any], Any] | None = _key(
         "http.auth", _callable, "requests.auth.AuthBase", None, "Any signing scheme that exists for requests."
@@ -519,12 +525,13 @@ class ClientSettings:
         30000,
         "How long a final refusal of a schema (409, 422) answers again; 403 and 404 for a sixth of it; 401 never.",
     )
-    event_cb: Callable[[Event], object] | None = _key(
+    event_cb: tuple[Callable[[Event], object], ...] = _key(
         "event_cb",
-        _callable,
-        "callable",
-        None,
-        "Called with one frozen event for each thing that happens on the way.",
+        _listeners,
+        "callable or list",
+        (),
+        "Called with one frozen event for each thing that happens on the way; each of a list is.",
+        shown="-",
     )
 
     def __post_init__(self) -> None:

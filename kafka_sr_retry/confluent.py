@@ -13,13 +13,14 @@ without ``http.headers``, ``http.auth`` and ``context``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 import confluent_kafka
 
 from . import answers, client, errors
-from .request import BadAnswer, RegistryRequest
+from .request import BadAnswer, Operation, RegistryRequest
 from .schema import Schema
 
 try:
@@ -119,6 +120,7 @@ class _RestClient:
 
     def _request(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> RegistryRequest[Any]:
         check: Callable[[Any], object] = _is_there
+        operation: Operation = "other"
         writes, or_else = method != "GET", None
         match method, *path.split("/"):
             case "POST", "subjects", subject, *versions:
@@ -126,19 +128,25 @@ class _RestClient:
                 schema = Schema(body.get("schema") or "", body.get("schemaType") or "AVRO")
                 reformatted = str(query.get("normalize")).lower() == "true" or "format" in query
                 check = answers.registered(unquote(subject), schema, normalized=reformatted)
-                or_else = self._request(method, f"subjects/{subject}", query, body) if writes else None
+                operation = "register" if writes else "look_up"
+                if writes:
+                    look_up = self._request(method, f"subjects/{subject}", query, body)
+                    or_else = replace(look_up, operation="register")
             case "POST", "compatibility", *_:
-                writes, check = False, answers.is_compatible
+                writes, operation, check = False, "compatibility", answers.is_compatible
             case ("GET", "subjects", subject, "metadata") | ("GET", "subjects", subject, "versions", _):
-                check = answers.version_of(unquote(subject))
+                operation, check = "get_version", answers.version_of(unquote(subject))
             case "GET", "schemas", "ids" | "guids", _:
-                check = answers.schema_with_id(0)
+                operation, check = "get_schema", answers.schema_with_id(0)
+            case "GET", "associations", *_:
+                operation = "associations"
             case "DELETE", *_:
                 check = bool  # of anything: some of its answers are empty
         return RegistryRequest.build(
             method,
             self._root + path,
             asked=f"{method} /{path}",
+            operation=operation,
             expects=lambda content: (check(content), content)[1],
             query=query,
             content=body,

@@ -12,7 +12,7 @@ import queue
 import random
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -140,7 +140,6 @@ class Tokens:
         settings: ClientSettings,
         clock: Clock,
         emit: Callable[[Event], None],
-        numbers: Iterator[int] | None,
     ) -> None:
         self._request = source.request
         self._transport = source.transport
@@ -163,7 +162,6 @@ class Tokens:
             Fixed(source.access),
             read=source.read,
             table=TOKENS,
-            numbers=numbers,
         )
         self._flights: Flights[_Fetched] = Flights(clock)
         self._known: Access | None = None
@@ -228,7 +226,6 @@ def credentials(
     tls: RotatingTls,
     clock: Clock,
     emit: Callable[[Event], None],
-    numbers: Iterator[int] | None = None,
 ) -> Credentials:
     """What the settings ask for.
 
@@ -240,9 +237,9 @@ def credentials(
     if settings.bearer_source == "STATIC_TOKEN":
         return Fixed(_bearer(settings.bearer_token or "", headers))
     if settings.bearer_source == "CUSTOM":
-        return Tokens(_custom(settings, headers), settings, clock, emit, numbers)
+        return Tokens(_custom(settings, headers), settings, clock, emit)
     if settings.bearer_source is not None:
-        return Tokens(_oauth(settings, tls, headers), settings, clock, emit, numbers)
+        return Tokens(_oauth(settings, tls, headers), settings, clock, emit)
     if settings.basic_credentials is not None:
         return Fixed(_basic(*settings.basic_credentials))
     return Fixed(Access())
@@ -250,7 +247,7 @@ def credentials(
 
 def _basic(user: str, password: str) -> Access:
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return Access({"Authorization": f"Basic {token}"}, (token,))
+    return Access({"Authorization": f"Basic {token}"}, (token, *filter(None, [password])))
 
 
 def _bearer(token: str, headers: Mapping[str, str]) -> Access:
@@ -285,7 +282,7 @@ def _oauth(settings: ClientSettings, tls: RotatingTls, headers: Mapping[str, str
         body = urlencode({name: value for name, value in fields.items() if value}).encode()
     return _Source(
         endpoint,
-        RegistryRequest("GET" if azure else "POST", "", body, "get an access token", expects),
+        RegistryRequest("GET" if azure else "POST", "", body, "get an access token", "token", expects),
         Transport(replace(settings, http_headers={}, http_auth=None, max_in_flight=1), tls, direct=azure),
         answers.read_token,
         access,
@@ -314,7 +311,7 @@ def _custom(settings: ClientSettings, headers: Mapping[str, str]) -> _Source:
     config = {} if settings.bearer_config is None else settings.bearer_config
     return _Source(
         "bearer.auth.custom.provider.function",
-        RegistryRequest("CALL", "", None, "get an access token", expects),
+        RegistryRequest("CALL", "", None, "get an access token", "token", expects),
         _Function(lambda: function(config)),
         _read_given,
     )

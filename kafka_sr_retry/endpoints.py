@@ -50,6 +50,10 @@ class Outage:
         """Whether it is shared: one call probes, the others wait."""
         return self.failures >= OPENS_AFTER or self.resting
 
+    def over(self, now: float) -> bool:
+        """Whether it tells nothing any more, as nobody has asked for long."""
+        return not self.failures or now - max(self.last, self.not_before) > FORGOTTEN_AFTER
+
     def admits(self, now: float) -> bool:
         return not self.open or (now >= self.not_before and self.prober is None)
 
@@ -69,7 +73,7 @@ class Outage:
             wait: (failures, age in seconds) -> seconds until the next probe.
             rest: seconds for which the server asked to be left alone.
         """
-        fresh = not self.failures or now - max(self.last, self.not_before) > FORGOTTEN_AFTER
+        fresh = self.over(now)
         failures = 1 if fresh else self.failures + 1
         since = now if fresh else self.since
         not_before = self.not_before
@@ -157,6 +161,21 @@ class Change:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointState:
+    """An endpoint as its last attempts left it; well again once nobody has asked for a minute after a probe was due.
+
+    Attributes:
+        endpoint: the URL, or ``writes`` for the cluster's leader.
+        up: whether its last attempt did not fail.
+        open: whether calls wait for one probe.
+    """
+
+    endpoint: str
+    up: bool
+    open: bool
+
+
 class Endpoints:
     """The URLs of one registry cluster, their outages, and the calls that wait for them.
 
@@ -195,6 +214,11 @@ class Endpoints:
     def outage(self, name: str) -> Outage:
         """Of an endpoint's URL, or of ``WRITES``."""
         return self._outages[name]
+
+    def states(self, now: float) -> tuple[EndpointState, ...]:
+        """Of all endpoints and of the cluster's writes."""
+        seen = [(name, outage, outage.over(now)) for name, outage in self._outages.items()]
+        return tuple(EndpointState(name, over, outage.open and not over) for name, outage, over in seen)
 
     def plan(self, call: Call, now: float) -> Ask | Wait | Stop:
         """What the call does now. ``Ask`` takes a place, which ``report`` gives back."""

@@ -1,16 +1,23 @@
 """What happens on the way to the registry, as frozen values for ``event_cb``.
 
-One call can have many attempts; events of one call carry the same ``call`` number.
+One call can have many attempts; events of one call carry the same ``call`` number. A call begins with a
+``CallStartEvent`` and ends with one of ``SuccessEvent``, ``RefusalEvent`` and ``GiveUpEvent``; each of its attempts
+begins with an ``AttemptStartEvent`` and ends with an ``AttemptEvent``. All come one after another on one thread, which
+has the context variables of the caller.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .request import Operation
 
 __all__ = [
     "AttemptEvent",
+    "AttemptStartEvent",
     "BodyLostEvent",
     "BreakerEvent",
+    "CallStartEvent",
     "Event",
     "FailoverEvent",
     "GiveUpEvent",
@@ -26,12 +33,39 @@ class Event:
     """What all events carry.
 
     Attributes:
-        call: number of the call in this client, from 1.
+        call: number of the call in this process, from 1.
+        operation: the kind of question.
         asked: the question in words, with the subject; no schema, no message content.
     """
 
     call: int
+    operation: Operation
     asked: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStartEvent(Event):
+    """A call begins: a question that memory does not answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStartEvent(Event):
+    """A request is about to be sent.
+
+    Attributes:
+        method, url: of the request, without credentials.
+        endpoint: the configured URL it belongs to.
+        number: of the attempt in its call, from 1.
+        request_id: the ``X-Request-ID`` that the registry logs and echoes.
+        headers: empty; a listener may put headers of the request into it, such as a trace's context.
+    """
+
+    method: str
+    url: str
+    endpoint: str
+    number: int
+    request_id: str
+    headers: dict[str, str] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +152,7 @@ class RefusalEvent(Event):
         status, error_code: of the answer.
         reason: outcome name.
         attempts, seconds: the call's effort.
+        look_up: whether the schema that may not be registered is now looked up, in a call of its own.
     """
 
     endpoint: str
@@ -126,6 +161,7 @@ class RefusalEvent(Event):
     reason: str
     attempts: int
     seconds: float
+    look_up: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import threading
 from collections.abc import Callable, Hashable
@@ -71,11 +72,18 @@ class Flights(Generic[_T]):
                 return flight
             flight = Flight(deadline)
             flight.thread = threading.Thread(
-                target=self._fly, args=(question, work, flight), name="kafka-sr-retry-flight", daemon=True
+                target=contextvars.copy_context().run,  # the caller's, so that a trace goes on
+                args=(self._fly, question, work, flight),
+                name="kafka-sr-retry-flight",
+                daemon=True,
             )
             self._under_way[question] = flight
             flight.thread.start()
             return flight
+
+    def __len__(self) -> int:
+        """How many are under way."""
+        return len(self._under_way)
 
     def end_all(self, result: Callable[[], _T]) -> None:
         """Gives every waiting caller ``result()`` at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
 from .policy import Break
@@ -13,6 +13,11 @@ from .policy import Break
 T = TypeVar("T")
 
 JSON_TYPE = "application/vnd.schemaregistry.v1+json"
+
+Operation = Literal[
+    "register", "look_up", "get_schema", "get_version", "associations", "compatibility", "token", "other"
+]
+"""What a request is for, as metrics and spans name it; the look-up in place of a registration is one too."""
 
 
 class BadAnswer(ValueError):  # noqa: N818
@@ -31,6 +36,7 @@ class RegistryRequest(Generic[T]):
         path: path and query below an endpoint's URL.
         body: the whole body, ``None`` for none.
         asked: the question in words, for errors and events.
+        operation: the kind of question, for metrics and spans.
         expects: turns the decoded JSON of a 2xx into the call's result; raises ``BadAnswer`` for anything else.
         registers: whether it needs the cluster's leader when the schema is new.
         optional: whether not every registry has the path, so that its absence is an answer.
@@ -41,6 +47,7 @@ class RegistryRequest(Generic[T]):
     path: str
     body: bytes | None
     asked: str = field(compare=False)
+    operation: Operation = field(compare=False)
     expects: Callable[[Any], T] = field(compare=False, repr=False)
     registers: bool = False
     optional: bool = False
@@ -53,6 +60,7 @@ class RegistryRequest(Generic[T]):
         path: str,
         *,
         asked: str,
+        operation: Operation,
         expects: Callable[[Any], T],
         query: Mapping[str, Any] | None = None,
         content: Any = None,
@@ -68,6 +76,7 @@ class RegistryRequest(Generic[T]):
             path + ("?" + urlencode(pairs, doseq=True) if pairs else ""),
             None if content is None else json.dumps(content).encode(),
             asked,
+            operation,
             expects,
             registers,
             optional,

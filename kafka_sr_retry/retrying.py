@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,8 +15,10 @@ from .endpoints import Ask, Call, Endpoints, Stop, Wait
 from .errors import Failure, RegistryUnavailableError, SchemaRegistryError
 from .events import (
     AttemptEvent,
+    AttemptStartEvent,
     BodyLostEvent,
     BreakerEvent,
+    CallStartEvent,
     Event,
     FailoverEvent,
     GiveUpEvent,
@@ -29,6 +31,8 @@ from .request import RegistryRequest, Reply
 
 if TYPE_CHECKING:
     from .credentials import Access, Credentials
+
+_numbers = itertools.count(1)
 
 _TRY_AGAIN = "Nothing was sent to Kafka: produce the object again later."
 
@@ -61,7 +65,7 @@ class _Story:
 
     def __init__(self, number: int, request: RegistryRequest[Any]) -> None:
         self.request = request
-        self.common: dict[str, Any] = {"call": number, "asked": request.asked}
+        self.common: dict[str, Any] = {"call": number, "operation": request.operation, "asked": request.asked}
         self.body_sha256 = hashlib.sha256(request.body).hexdigest() if request.body else ""
         self.rounds = 0
         self.attempts = 0
@@ -118,7 +122,6 @@ class Retrying:
         credentials: what shows the caller.
         read: what a reply says.
         table: what its outcome means.
-        numbers: of the calls, for their events.
     """
 
     def __init__(
@@ -132,7 +135,6 @@ class Retrying:
         *,
         read: Callable[..., Outcome] = answers.read,
         table: tuple[Row, ...] = TABLE,
-        numbers: Iterator[int] | None = None,
     ) -> None:
         self._endpoints = endpoints
         self._transport = transport
@@ -142,11 +144,11 @@ class Retrying:
         self._credentials = credentials
         self._read = read
         self._table = table
-        self._numbers = numbers or itertools.count(1)
 
     def send(self, request: RegistryRequest[Any], call: Call) -> Answered | Failure:
         """The request's result, or how it failed; raises nothing. ``call`` says until when."""
-        story = _Story(next(self._numbers), request)
+        story = _Story(next(_numbers), request)
+        self._emit(CallStartEvent(**story.common))
         try:
             while True:
                 step = self._next(call, story)
@@ -195,11 +197,20 @@ class Retrying:
 
     def _attempt(self, call: Call, story: _Story, endpoint: str, access: Access) -> tuple[Row, Outcome]:
         request = story.request
-        began = self._clock.now()
         request_id = str(uuid.uuid4())
+        given: dict[str, str] = {}
+        common = {
+            **story.common,
+            "method": request.method,
+            "endpoint": endpoint,
+            "number": story.attempts + 1,
+            "request_id": request_id,
+        }
+        self._emit(AttemptStartEvent(**common, url=endpoint + request.path, headers=given))
+        began = self._clock.now()
         seconds = min(self._request_timeout, call.deadline - began)
         reply = self._transport.attempt(
-            request, endpoint, request_id=request_id, seconds=seconds, headers=access.headers
+            request, endpoint, request_id=request_id, seconds=seconds, headers={**given, **access.headers}
         )
         renewable = self._credentials.renewable and story.refused is None
         outcome = self._read(reply, request, renewable=renewable, secrets=access.secrets)
@@ -217,11 +228,8 @@ class Retrying:
             changes = self._endpoints.report(call, endpoint, row.action, now, began=began, rest=rest)
         self._emit(
             AttemptEvent(
-                **story.common,
-                method=request.method,
+                **common,
                 url=reply.url,
-                endpoint=endpoint,
-                number=story.attempts,
                 status=outcome.status,
                 error_code=outcome.error_code,
                 outcome=row.name,
@@ -229,7 +237,6 @@ class Retrying:
                 seconds=now - began,
                 bytes_sent=len(request.body or b""),
                 body_sha256=story.body_sha256,
-                request_id=request_id,
             )
         )
         if row.name == "body_lost":
@@ -279,7 +286,8 @@ class Retrying:
             self._emit(GiveUpEvent(**common, reason="credentials", retry_after=lost.retry_after))
         else:
             status = lost.http_status_code
-            self._emit(RefusalEvent(**common, reason="credentials", endpoint=lost.url, status=status, error_code=None))
+            common |= {"reason": "credentials", "endpoint": lost.url, "status": status, "error_code": None}
+            self._emit(RefusalEvent(**common, look_up=False))
         return replace(
             lost,
             asked=story.request.asked,
@@ -300,6 +308,7 @@ class Retrying:
                 reason=row.name,
                 attempts=story.attempts,
                 seconds=seconds,
+                look_up=row.action is Action.LOOK_UP and story.request.or_else is not None,
             )
         )
         return story.failure(row.error, seconds, row.advice)

@@ -268,9 +268,8 @@ class Transport:
             return Reply(url, Break.RESET, "the interpreter is shutting down")
         self._under_way.add(exchange)
         try:
-            context = contextvars.Context()
             threading.Thread(
-                target=context.run,
+                target=contextvars.copy_context().run,
                 args=(self._exchange, exchange, request, url, given, deadline),
                 name="kafka-sr-retry-attempt",
                 daemon=True,

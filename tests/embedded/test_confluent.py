@@ -483,7 +483,10 @@ def test_calls_have_events(schema_registry: SchemaRegistryServer) -> None:
     schema_registry.fail_next(no_leader())
     with SchemaRegistryClient({"url": schema_registry.url, "event_cb": events.append}) as client:
         client.register_schema("orders-value", avro())
-    assert [type(event).__name__ for event in events] == ["AttemptEvent", "RetryEvent", "AttemptEvent", "SuccessEvent"]
+    attempt = ["AttemptStartEvent", "AttemptEvent"]
+    assert [type(event).__name__ for event in events] == [
+        *("CallStartEvent", *attempt, "RetryEvent", *attempt, "SuccessEvent")
+    ]
     assert events[-1].asked == "POST /subjects/orders-value/versions"
 
 

@@ -23,6 +23,7 @@ def registration(subject: str = "orders-value", *, normalized: bool = False) -> 
         "POST",
         "/subjects/x/versions",
         asked="register",
+        operation="register",
         content=SCHEMA.to_dict(),
         expects=answers.registered(subject, SCHEMA, normalized=normalized),
     )
@@ -185,7 +186,7 @@ def test_a_422_that_calls_a_sent_body_null_is_a_lost_body(status: int, message: 
 
 
 def test_a_422_for_a_request_without_a_body_lost_nothing() -> None:
-    request = RegistryRequest.build("GET", "/x", asked="get", expects=answers.schema_with_id(7))
+    request = RegistryRequest.build("GET", "/x", asked="get", operation="other", expects=answers.schema_with_id(7))
     body = b'{"error_code":422,"message":"register.request must not be null (was null)"}'
 
     assert not answers.read(Reply(URL, status=422, body=body), request).says_empty
@@ -245,7 +246,7 @@ def test_an_exchange_without_an_answer_stays_what_it_is(broke: Break) -> None:
 @pytest.mark.parametrize("content", [{}, {"schema": 7}, {"schema": "x", "references": 7}, None, [], b"<html>"], ids=str)
 @pytest.mark.parametrize("expects", [answers.schema_with_id(7), answers.version_of("s"), answers.is_compatible])
 def test_other_questions_check_their_answers_too(expects: Any, content: Any) -> None:
-    request: RegistryRequest[Any] = RegistryRequest.build("GET", "/x", asked="get", expects=expects)
+    request: RegistryRequest[Any] = RegistryRequest.build("GET", "/x", asked="get", operation="other", expects=expects)
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
 
     assert answers.read(Reply(URL, status=200, body=body), request).broke is Break.BAD_ANSWER

@@ -1,0 +1,1 @@
+"""Listeners: what becomes of the events. One module for each back end."""

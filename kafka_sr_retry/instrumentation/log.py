@@ -1,0 +1,111 @@
+"""Events as lines of the logger ``kafka_sr_retry``; every client has this listener."""
+
+from __future__ import annotations
+
+import logging
+
+from kafka_sr_retry.clock import Clock
+from kafka_sr_retry.endpoints import WRITES
+from kafka_sr_retry.events import (
+    AttemptEvent,
+    AttemptStartEvent,
+    BodyLostEvent,
+    BreakerEvent,
+    Event,
+    FailoverEvent,
+    GiveUpEvent,
+    RefusalEvent,
+    RetryEvent,
+    StaleEvent,
+    SuccessEvent,
+)
+
+LINES = 10
+"""Lines of one kind that are written in a minute; the next one tells how many were left out. DEBUG has no limit."""
+
+PERIOD = 60.0
+"""Seconds."""
+
+_log = logging.getLogger("kafka_sr_retry")
+
+
+class Log:
+    """Writes INFO for a recovery, WARNING for trouble on the way, ERROR for a call that failed, DEBUG for each attempt.
+
+    No line holds a credential, a schema or a message's content.
+
+    Args:
+        clock: tells when a minute is over.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._written: dict[type[Event], tuple[float, int]] = {}  # no lock: a fork could leave it held in the child
+        self._told: set[int] = set()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case AttemptStartEvent():
+                self._told.discard(event.call)
+            case AttemptEvent():
+                if _log.isEnabledFor(logging.DEBUG):
+                    _log.debug(
+                        "%s: attempt %d, %s %s: %s (%s) in %.3f s, X-Request-ID %s",
+                        *(event.asked, event.number, event.method, event.url),
+                        *(event.outcome, event.detail, event.seconds, event.request_id),
+                    )
+            case FailoverEvent():
+                text = "%s: %s does not serve (%s), %s is asked next"
+                self._write(logging.WARNING, event, text, event.failed, event.reason, event.next)
+            case RetryEvent() if event.round > 1:
+                text = "%s: nobody has served (%s), retry %d comes in %.1f s"
+                self._write(logging.WARNING, event, text, event.reason, event.round, event.wait)
+            case BreakerEvent():
+                self._tell_of_outage(event)
+            case BodyLostEvent():
+                text = (
+                    "%s: %s got an empty request though %d bytes were sent (X-Request-ID %s): "
+                    "a proxy or gateway on the way drops request bodies, mend or bypass it"
+                )
+                self._write(logging.WARNING, event, text, event.endpoint, event.bytes_sent, event.request_id)
+            case StaleEvent():
+                text = "%s: version %s of %.0f s ago serves on, no newer one could be had: %s"
+                self._write(logging.WARNING, event, text, event.version, event.age, event.reason)
+            case SuccessEvent():
+                if event.attempts > 1 and event.call not in self._told:
+                    text = "%s: recovered, %s has answered attempt %d after %.2f s"
+                    self._write(logging.INFO, event, text, event.endpoint, event.attempts, event.seconds)
+                self._told.discard(event.call)
+            case RefusalEvent():
+                if event.operation == "register" and not event.look_up:
+                    text = "%s: refused for good by %s (%s, HTTP %s, error_code %s), the caller has the error"
+                    answer = (event.endpoint, event.reason, event.status, event.error_code)
+                    self._write(logging.ERROR, event, text, *answer)
+                self._told.discard(event.call)
+            case GiveUpEvent():
+                text = "%s: gave up after %d attempts in %.1f s (%s), the caller has the error"
+                self._write(logging.ERROR, event, text, event.attempts, event.seconds, event.reason)
+                self._told.discard(event.call)
+
+    def _tell_of_outage(self, event: BreakerEvent) -> None:
+        where = "the cluster has no leader for writes" if event.endpoint == WRITES else f"outage of {event.endpoint}"
+        if event.open:
+            text = "%s: %s, %d failures in %.1f s; calls now wait for one probe"
+            self._write(logging.WARNING, event, text, where, event.failures, event.seconds)
+        else:
+            self._told.add(event.call)
+            text = "%s: recovered, %s is over after %d failures in %.1f s"
+            self._write(logging.INFO, event, text, where, event.failures, event.seconds)
+
+    def _write(self, level: int, event: Event, text: str, *values: object) -> None:
+        now = self._clock.now()
+        kind = type(event)
+        since, lines = self._written.get(kind, (now, 0))
+        left_out = 0
+        if now - since >= PERIOD:
+            left_out = max(0, lines - LINES)
+            since, lines = now, 0
+        self._written[kind] = since, lines + 1
+        if lines < LINES:
+            more = f" ({left_out} more lines like this one were left out)" if left_out else ""
+            _log.log(level, text + more, event.asked, *values)
