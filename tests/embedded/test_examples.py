@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -35,7 +36,11 @@ def run(cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer) -> Run
     """Runs an example against the embedded pair."""
 
     def example(name: str, url: str = schema_registry.url, code: int = 0) -> subprocess.CompletedProcess[str]:
-        where = {"KAFKA_BOOTSTRAP_SERVERS": cluster.bootstrap_servers, "SCHEMA_REGISTRY_URL": url}
+        where = {
+            "KAFKA_BOOTSTRAP_SERVERS": cluster.bootstrap_servers,
+            "SCHEMA_REGISTRY_URL": url,
+            "METRICS_PORT": "0",
+        }
         done = subprocess.run(
             [sys.executable, EXAMPLES / name],
             env={**os.environ, **where},
@@ -97,7 +102,7 @@ def test_every_example_is_tested_and_says_how_to_run_it() -> None:
     for name in names:
         assert f'run("{name}"' in here, name
         assert f"python examples/{name}" in (EXAMPLES / name).read_text(encoding="utf-8")
-    assert len(names) == 6
+    assert len(names) == 7
 
 
 def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
@@ -141,6 +146,23 @@ def test_request_signing(run: Run, read: Read, schema_registry: SchemaRegistrySe
     assert "sent one reading" in run("request_signing.py").stdout
     assert read("signed-readings") == [(None, {"celsius": 21.5})]
     assert len({request.headers["Authorization"] for request in schema_registry.registrations}) == 3
+
+
+def test_metrics_and_traces(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(no_leader())
+    shown = run("metrics_and_traces.py").stdout.splitlines()
+    assert values(read("orders")) == [{"id": 1}, {"id": 2}, {"id": 3}]
+    spans = [found.groups() for line in shown if (found := re.fullmatch(r"span (\w+), parent (\w+): (.*)", line))]
+    call, order = spans[2][0], spans[3][0]
+    assert [(parent, told) for _, parent, told in spans] == [
+        (call, "POST: no_leader"),
+        (call, "POST: success"),
+        (order, "kafka_sr_retry register: success"),
+        *(("none", f"order {number}: done") for number in (1, 2, 3)),
+    ]
+    labels = f'endpoint="{schema_registry.url}",error_code="50003",outcome="no_leader",status="500"'
+    assert f"kafka_sr_retry_attempts_total{{{labels}}} 1.0" in shown
+    assert shown[-1] == "kafka_sr_retry_known_ids 1.0"
 
 
 def test_error_handling_skips_what_does_not_fit(run: Run, read: Read) -> None:

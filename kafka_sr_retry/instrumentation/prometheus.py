@@ -1,0 +1,131 @@
+"""Metrics for Prometheus, with the official client: ``pip install 'kafka-sr-retry[prometheus]'``."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from kafka_sr_retry.events import Event
+
+from .measures import BUCKETS, COUNTED, GAUGES, Labels, Metric, Watched, measured, series_at_zero
+
+try:
+    from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.metrics_core import Metric as Family
+    from prometheus_client.registry import Collector
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        f"kafka_sr_retry.instrumentation.prometheus needs {missing.name}: pip install 'kafka-sr-retry[prometheus]'"
+    ) from missing
+
+if TYPE_CHECKING:
+    from kafka_sr_retry.client import SchemaRegistryClient
+
+__all__ = ["PrometheusInstrumentation"]
+
+# The official client has a lock in each metric, which a fork could leave held in the child. All that is done to ours is
+# done under this one, which the thread that forks takes first.
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+class PrometheusInstrumentation:
+    """A listener for ``event_cb`` that counts what happens on the way to the registry.
+
+    ::
+
+        {"schema.registry.event_cb": PrometheusInstrumentation(), ...}
+
+    It may listen to any number of clients; all with the same ``registry`` count together. The gauges show the clients
+    that are alive when they are read.
+
+    A forked child goes on from its parent's numbers and needs an endpoint of its own to be scraped. With
+    ``PROMETHEUS_MULTIPROC_DIR`` the counters and histograms of all processes are added up; the gauges are left out
+    there, as the official client leaves out all custom collectors.
+
+    Args:
+        registry: where the metrics are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._registry = registry
+        with _lock:
+            collector = _collectors.get(registry)
+            if collector is None:
+                collector = _Collector()
+                registry.register(collector)
+                _collectors[registry] = collector
+        self._collector = collector
+
+    def __call__(self, event: Event) -> None:
+        self._collector.take(event)
+
+    def watch(self, client: SchemaRegistryClient) -> None:
+        """Given each new client that it listens to, before its first call."""
+        self._collector.watch(client)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), () if self._registry is REGISTRY else (self._registry,)
+
+
+class _Collector(Collector):
+    """The metrics of one registry."""
+
+    def __init__(self) -> None:
+        self._watched = Watched()
+        self._metrics = {metric: _made(metric) for metric in COUNTED}
+
+    def take(self, event: Event) -> None:
+        with _lock:
+            for metric, labels, amount in measured(event):
+                series = self._series(metric, labels)
+                if isinstance(series, Counter):
+                    series.inc(amount)
+                else:
+                    series.observe(amount)
+
+    def watch(self, client: SchemaRegistryClient) -> None:
+        with _lock:
+            for metric, labels in series_at_zero(client):
+                self._series(metric, labels)
+        self._watched.add(client)
+
+    def describe(self) -> Iterator[Family]:
+        for metric in self._metrics.values():
+            yield from metric.describe()
+        yield from _families().values()
+
+    def collect(self) -> Iterator[Family]:
+        with _lock:
+            counted = [family for metric in self._metrics.values() for family in metric.collect()]
+        yield from counted
+        gauges = _families()
+        for metric, labels, value in self._watched.read():
+            gauges[metric].add_metric(labels, value)
+        yield from gauges.values()
+
+    def _series(self, metric: Metric, labels: Labels) -> Counter | Histogram:
+        made = self._metrics[metric]
+        return made.labels(*labels) if labels else made
+
+
+def _name(metric: Metric) -> str:
+    return f"kafka_sr_retry_{metric.name.replace('.', '_')}" + ("_seconds" if metric.unit == "s" else "")
+
+
+def _made(metric: Metric) -> Counter | Histogram:
+    if metric.unit == "s":
+        return Histogram(_name(metric), metric.meaning, metric.labels, registry=None, buckets=BUCKETS)
+    return Counter(_name(metric), metric.meaning, metric.labels, registry=None)
+
+
+def _families() -> dict[Metric, GaugeMetricFamily]:
+    return {metric: GaugeMetricFamily(_name(metric), metric.meaning, labels=metric.labels) for metric in GAUGES}
+
+
+_collectors: weakref.WeakKeyDictionary[CollectorRegistry, _Collector] = weakref.WeakKeyDictionary()
