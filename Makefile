@@ -21,7 +21,7 @@ lint: $(VENV)/.dev ## style, format and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-integration: $(VENV)/.dev ## tests on a real Kafka and a real registry (needs Java and Maven, or your own stack)
+integration: $(VENV)/.dev ## tests on a real Kafka, registry and Prometheus (needs Java, Maven and Prometheus, or your own stack)
 	$(BIN)/pytest tests/integration
 
 benchmark: $(VENV)/.dev ## what a message costs, beside fastavro and Confluent's serializer

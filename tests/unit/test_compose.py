@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yml"
 REGISTRIES = {"schema-registry-1": 8081, "schema-registry-2": 8082}
+MONITORING = {"prometheus": 9090, "grafana": 3000}
 
 Services = dict[str, Any]
 
@@ -25,6 +26,15 @@ def services(text: str) -> Services:
 def listeners(setting: str) -> dict[str, str]:
     """Kafka's `NAME://host:port,...` as {name: "host:port"}."""
     return dict(listener.split("://") for listener in setting.split(","))
+
+
+def mounted(service: dict[str, Any]) -> dict[str, Path]:
+    """The mounted files by their paths in the container."""
+    return {path: COMPOSE_FILE.parent / source for source, path, _ in (each.split(":") for each in service["volumes"])}
+
+
+def parsed(file: Path) -> dict[str, Any]:
+    return dict(YAML(typ="safe", pure=True).load(file.read_text()))
 
 
 def has_two_registries_that_can_lead(services: Services) -> None:
@@ -45,12 +55,13 @@ def publishes_on_loopback_only(services: Services) -> None:
     assert {name: service["ports"] for name, service in services.items()} == {
         "kafka": ["127.0.0.1:9092:9092"],
         **{name: [f"127.0.0.1:{port}:8081"] for name, port in REGISTRIES.items()},
+        **{name: [f"127.0.0.1:{port}:{port}"] for name, port in MONITORING.items()},
     }
 
 
 def pins_every_image(services: Services) -> None:
     for service in services.values():
-        assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+", service["image"])
+        assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", service["image"])
 
 
 def checks_every_health(services: Services) -> None:
@@ -85,6 +96,46 @@ def kafka_is_reached_from_both_sides(services: Services) -> None:
         assert bootstrap == advertised["INTERNAL"]
 
 
+def monitoring_is_a_profile_of_its_own(services: Services) -> None:
+    assert {name: service["profiles"] for name, service in services.items() if "profiles" in service} == {
+        name: ["monitoring"] for name in MONITORING
+    }
+
+
+def mounts_files_that_exist(services: Services) -> None:
+    for name in MONITORING:
+        for source, _, mode in (volume.split(":") for volume in services[name]["volumes"]):
+            assert (COMPOSE_FILE.parent / source).is_file(), source
+            assert mode == "ro"
+
+
+def prometheus_finds_its_rules_and_a_producer_on_the_host(services: Services) -> None:
+    prometheus = services["prometheus"]
+    files = mounted(prometheus)
+    config = parsed(files["/etc/prometheus/prometheus.yml"])
+    assert [f"/etc/prometheus/{name}" for name in config["rule_files"]] == ["/etc/prometheus/rules.yml"]
+    assert files["/etc/prometheus/rules.yml"].name == "rules.yml"
+    (host,) = {
+        target.partition(":")[0]
+        for job in config["scrape_configs"]
+        for each in job["static_configs"]
+        for target in each["targets"]
+    }
+    assert f"{host}:host-gateway" in prometheus["extra_hosts"]
+
+
+def grafana_finds_prometheus_and_the_dashboard(services: Services) -> None:
+    grafana = services["grafana"]
+    files = mounted(grafana)
+    (source,) = parsed(files["/etc/grafana/provisioning/datasources/prometheus.yml"])["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    assert "prometheus" in grafana["depends_on"]
+    (provider,) = parsed(files["/etc/grafana/provisioning/dashboards/kafka-sr-retry.yml"])["providers"]
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home.rpartition("/")[0] == provider["options"]["path"]
+    assert files[home].name == "dashboard.json"
+
+
 CHECKS = [
     has_two_registries_that_can_lead,
     registries_can_forward_to_each_other,
@@ -93,6 +144,10 @@ CHECKS = [
     checks_every_health,
     waits_for_healthy_services_that_exist,
     kafka_is_reached_from_both_sides,
+    monitoring_is_a_profile_of_its_own,
+    mounts_files_that_exist,
+    prometheus_finds_its_rules_and_a_producer_on_the_host,
+    grafana_finds_prometheus_and_the_dashboard,
 ]
 
 MUTATIONS = [
@@ -113,6 +168,18 @@ MUTATIONS = [
     (kafka_is_reached_from_both_sides, "INTERNAL://:19092", "INTERNAL://:19093"),
     (kafka_is_reached_from_both_sides, "HOST:PLAINTEXT,", ""),
     (kafka_is_reached_from_both_sides, "1@localhost:9093", "1@localhost:9094"),
+    (publishes_on_loopback_only, '"127.0.0.1:3000:3000"', '"3000:3000"'),
+    (pins_every_image, "grafana/grafana:11.6.0", "grafana/grafana:11"),
+    (monitoring_is_a_profile_of_its_own, "    profiles: [monitoring]\n", ""),
+    (monitoring_is_a_profile_of_its_own, "[monitoring]", "[metrics]"),
+    (mounts_files_that_exist, "monitoring/rules.yml:", "monitoring/alerts.yml:"),
+    (mounts_files_that_exist, "kafka-sr-retry.json:ro", "kafka-sr-retry.json:rw"),
+    (prometheus_finds_its_rules_and_a_producer_on_the_host, "/etc/prometheus/rules.yml", "/etc/rules.yml"),
+    (prometheus_finds_its_rules_and_a_producer_on_the_host, "./examples/monitoring/rules.yml", "./Makefile"),
+    (prometheus_finds_its_rules_and_a_producer_on_the_host, "internal:host-gateway", "internal:127.0.0.1"),
+    (grafana_finds_prometheus_and_the_dashboard, "provisioning/datasources", "provisioning/datasource"),
+    (grafana_finds_prometheus_and_the_dashboard, "      prometheus:\n", "      kafka:\n"),
+    (grafana_finds_prometheus_and_the_dashboard, "DASHBOARD_PATH: /var/lib/grafana/", "DASHBOARD_PATH: /etc/grafana/"),
 ]
 
 
