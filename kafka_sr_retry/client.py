@@ -483,7 +483,7 @@ class SchemaRegistryClient:
                         asked=request.asked,
                         version=known.value.version,
                         age=then - known.at,
-                        reason=str(result.exception()),
+                        reason=result.told,
                     )
                 )
             return result
@@ -498,13 +498,13 @@ class SchemaRegistryClient:
         margin = min(_MARGIN, seconds / 20)
         spends = seconds >= self._settings.total_timeout
 
-        def send(question: RegistryRequest[Any]) -> Answered | Failure:
+        def send(question: RegistryRequest[Any], refused: Failure | None = None) -> Answered | Failure:
             call = Call(question, question.registers, began, lambda: flight.deadline - margin, spends)
-            return self._retrying().send(question, call)
+            return self._retrying().send(question, call, refused)
 
         result = send(request)
         if isinstance(result, Failure) and result.look_up and request.or_else is not None:
-            found = send(request.or_else)
+            found = send(request.or_else, result)
             result = found if isinstance(found, Answered) else result
         now = self.clock.now()
         if isinstance(result, Answered):
@@ -541,7 +541,7 @@ class SchemaRegistryClient:
                 if isinstance(event, AttemptStartEvent):
                     header_mapping("a listener's headers", event.headers)
             except BaseException:  # noqa: BLE001 a listener never breaks a message, not even by SystemExit
-                _log.exception("event_cb raised on a %s", type(event).__name__)
+                _log.exception("event_cb raised on %s", type(event).__name__)
                 if isinstance(event, AttemptStartEvent):
                     event.headers.clear()
 

@@ -113,6 +113,7 @@ class Failure:
         answers: the last answer of each endpoint, as (url, text).
         seconds: from the call's beginning to its end.
         advice: what to do next.
+        reason: outcome name of the last attempt, as events have it.
         remembered_for: share of ``refusal.cache.ttl.ms`` for which it answers the same question again.
         look_up: whether a registration may still be answered by a look-up of the same schema.
     """
@@ -123,6 +124,7 @@ class Failure:
     attempts: int
     seconds: float
     advice: str
+    reason: str = ""
     http_status_code: int | None = None
     error_code: int = SchemaRegistryError.UNKNOWN
     error_message: str = ""
@@ -131,14 +133,18 @@ class Failure:
     remembered_for: float = 0.0
     look_up: bool = False
 
+    @property
+    def told(self) -> str:
+        """The endpoints' last answers in words."""
+        return "; ".join(f"{url} answered {text}" for url, text in self.answers) or "no endpoint was asked"
+
     def exception(self, remembered_seconds: float | None = None) -> SchemaRegistryError:
         """A new exception; ``remembered_seconds`` says how long ago the registry gave this answer."""
-        answers = "; ".join(f"{url} answered {text}" for url, text in self.answers) or "no endpoint was asked"
         effort = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'} in {self.seconds:.2f} s"
         if remembered_seconds is not None:
             effort += f", {remembered_seconds:.1f} s ago: a remembered refusal, not asked again"
         return self.error(
-            f"could not {self.asked}: {answers} ({effort}). {self.advice}",
+            f"could not {self.asked}: {self.told} ({effort}). {self.advice}",
             http_status_code=self.http_status_code,
             error_code=self.error_code,
             error_message=self.error_message,

@@ -63,14 +63,15 @@ class Answered:
 class _Story:
     """What has happened in one call so far, for its events and its error."""
 
-    def __init__(self, number: int, request: RegistryRequest[Any]) -> None:
+    def __init__(self, number: int, request: RegistryRequest[Any], refused: Failure | None) -> None:
         self.request = request
+        self.registration = refused
         self.common: dict[str, Any] = {"call": number, "operation": request.operation, "asked": request.asked}
         self.body_sha256 = hashlib.sha256(request.body).hexdigest() if request.body else ""
         self.rounds = 0
         self.attempts = 0
         self.repeated = False
-        self.refused: Access | None = None
+        self.denied: Access | None = None
         self.endpoint = ""
         self.last: tuple[Row, Outcome] | None = None
         self.answers: dict[str, str] = {}
@@ -100,6 +101,7 @@ class _Story:
             attempts=self.attempts,
             seconds=seconds,
             advice=advice,
+            reason=self.reason,
             http_status_code=outcome.status,
             error_code=SchemaRegistryError.UNKNOWN if outcome.error_code is None else outcome.error_code,
             error_message=outcome.message or outcome.detail,
@@ -145,16 +147,21 @@ class Retrying:
         self._read = read
         self._table = table
 
-    def send(self, request: RegistryRequest[Any], call: Call) -> Answered | Failure:
-        """The request's result, or how it failed; raises nothing. ``call`` says until when."""
-        story = _Story(next(_numbers), request)
+    def send(self, request: RegistryRequest[Any], call: Call, refused: Failure | None = None) -> Answered | Failure:
+        """The request's result, or how it failed; raises nothing.
+
+        Args:
+            call: says until when.
+            refused: the registration in whose place this is a look-up; if that fails too, its refusal is told.
+        """
+        story = _Story(next(_numbers), request, refused)
         self._emit(CallStartEvent(**story.common))
         try:
             while True:
                 step = self._next(call, story)
                 if isinstance(step, Stop):
                     return self._end(call, story, step)
-                access = self._credentials.access(call, story.refused)
+                access = self._credentials.access(call, story.denied)
                 if isinstance(access, Failure) or self._clock.now() >= call.deadline:
                     with self._endpoints.changed:  # the endpoint was not asked, and has not failed
                         now = self._clock.now()
@@ -212,7 +219,7 @@ class Retrying:
         reply = self._transport.attempt(
             request, endpoint, request_id=request_id, seconds=seconds, headers={**given, **access.headers}
         )
-        renewable = self._credentials.renewable and story.refused is None
+        renewable = self._credentials.renewable and story.denied is None
         outcome = self._read(reply, request, renewable=renewable, secrets=access.secrets)
         if outcome.broke is Break.STALE:
             self._transport.forget_connections()
@@ -221,7 +228,7 @@ class Retrying:
         row = decide(outcome, self._table)
         story.add(endpoint, row, outcome, cut_short=seconds < self._request_timeout)
         if row.name == "token_expired":
-            story.refused = access
+            story.denied = access
         now = self._clock.now()
         rest = outcome.retry_after if row.action is Action.REST else None
         with self._endpoints.changed:
@@ -265,15 +272,11 @@ class Retrying:
         if story.last and len(call.skipped) == len(self._endpoints.urls):
             return self._refused(call, story, *story.last)
         seconds = self._clock.now() - call.began
-        self._emit(
-            GiveUpEvent(
-                **story.common,
-                reason=story.reason,
-                attempts=story.attempts,
-                seconds=seconds,
-                retry_after=stop.retry_after,
-            )
-        )
+        if story.registration is not None:
+            self._tell_of_refusal(story, story.registration, seconds)
+        else:
+            common: dict[str, Any] = {**story.common, "attempts": story.attempts, "seconds": seconds}
+            self._emit(GiveUpEvent(**common, reason=story.reason, retry_after=stop.retry_after))
         again = f" The next attempt is due in {stop.retry_after:.1f} s." if stop.retry_after else ""
         advice = f"Gave up because {stop.why}.{again} {_TRY_AGAIN}"
         return story.failure(RegistryUnavailableError, seconds, advice, stop.retry_after)
@@ -299,16 +302,21 @@ class Retrying:
 
     def _refused(self, call: Call, story: _Story, row: Row, outcome: Outcome) -> Failure:
         seconds = self._clock.now() - call.began
+        failure = story.failure(row.error, seconds, row.advice)
+        self._tell_of_refusal(story, story.registration or failure, seconds)
+        return failure
+
+    def _tell_of_refusal(self, story: _Story, refusal: Failure, seconds: float) -> None:
+        unknown = refusal.error_code == SchemaRegistryError.UNKNOWN
         self._emit(
             RefusalEvent(
-                **story.common,
-                endpoint=story.endpoint,
-                status=outcome.status,
-                error_code=outcome.error_code,
-                reason=row.name,
+                **{**story.common, "asked": refusal.asked},
+                endpoint=refusal.url,
+                status=refusal.http_status_code,
+                error_code=None if unknown else refusal.error_code,
+                reason=refusal.reason,
                 attempts=story.attempts,
                 seconds=seconds,
-                look_up=row.action is Action.LOOK_UP and story.request.or_else is not None,
+                look_up=refusal.look_up and story.request.or_else is not None,
             )
         )
-        return story.failure(row.error, seconds, row.advice)

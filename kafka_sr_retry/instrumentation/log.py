@@ -83,19 +83,19 @@ class Log:
                     self._write(logging.ERROR, event, text, *answer)
                 self._told.discard(event.call)
             case GiveUpEvent():
-                text = "%s: gave up after %d attempts in %.1f s (%s), the caller has the error"
-                self._write(logging.ERROR, event, text, event.attempts, event.seconds, event.reason)
+                text = "%s: gave up after %s in %.1f s (%s)"
+                self._write(logging.ERROR, event, text, _count(event.attempts, "attempt"), event.seconds, event.reason)
                 self._told.discard(event.call)
 
     def _tell_of_outage(self, event: BreakerEvent) -> None:
         where = "the cluster has no leader for writes" if event.endpoint == WRITES else f"outage of {event.endpoint}"
         if event.open:
-            text = "%s: %s, %d failures in %.1f s; calls now wait for one probe"
-            self._write(logging.WARNING, event, text, where, event.failures, event.seconds)
+            text = "%s: %s, %s in %.1f s; calls now wait for one probe"
+            self._write(logging.WARNING, event, text, where, _count(event.failures, "failure"), event.seconds)
         else:
             self._told.add(event.call)
-            text = "%s: recovered, %s is over after %d failures in %.1f s"
-            self._write(logging.INFO, event, text, where, event.failures, event.seconds)
+            text = "%s: recovered, %s is over after %s in %.1f s"
+            self._write(logging.INFO, event, text, where, _count(event.failures, "failure"), event.seconds)
 
     def _write(self, level: int, event: Event, text: str, *values: object) -> None:
         now = self._clock.now()
@@ -109,3 +109,7 @@ class Log:
         if lines < LINES:
             more = f" ({left_out} more lines like this one were left out)" if left_out else ""
             _log.log(level, text + more, event.asked, *values)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

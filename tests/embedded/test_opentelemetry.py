@@ -356,7 +356,7 @@ def test_a_look_up_that_finds_nothing_is_the_error(telemetry: Telemetry, schema_
     refused, not_found = telemetry.calls()
     assert refused.status.status_code is StatusCode.UNSET
     assert not_found.status.status_code is StatusCode.ERROR
-    assert attributes(not_found)["error.type"] == "not_found"
+    assert attributes(not_found)["error.type"] == "forbidden"
 
 
 def test_a_token_is_fetched_below_the_call_that_needs_it(

@@ -270,7 +270,7 @@ def test_a_schema_not_found_in_place_of_its_registration_has_failed_once(
 ) -> None:
     schema_registry.fail_next(error(422, 42205))
     fails(lambda: metrics.client(schema_registry.url).register_schema("orders-value", ORDER))
-    assert metrics.counted(FAILED) == {("not_found",): 1}
+    assert metrics.counted(FAILED) == {("read_only",): 1}
     assert metrics.counted(CALLS) == {("register", "look_up"): 1, ("register", "refusal"): 1}
 
 
