@@ -30,7 +30,7 @@ benchmark: $(VENV)/.dev ## what a message costs, beside fastavro and Confluent's
 resilience: $(VENV)/.dev ## both clients on a registry's bad days, in one run (about eight minutes)
 	$(BIN)/python benchmarks/resilience.py
 
-simulation: $(VENV)/.dev ## 100,000 producers meet a registry that was down, on a virtual clock (about seven minutes)
+simulation: $(VENV)/.dev ## fleets meet a registry that was down, on a virtual clock (about ten minutes)
 	$(BIN)/python benchmarks/simulation.py --plot docs/simulation.png
 
 compare: $(VENV)/.dev ## our bytes and requests beside Confluent's, for each schema in SCHEMAS=folder

@@ -11,6 +11,14 @@ On a virtual clock, with the real policy and the real endpoints. Assumptions, th
 * Ours: the defaults. A call that fails is an error for the application, which comes back with its next message.
 * Confluent's client 2.16: 3 retries, full jitter from 1 s doubling to 20 s, no breaker. A call that fails loses its
   message; the application asks again with the next one.
+
+Then what our settings cost, with smaller fleets (`SWEEP`), in plots beside the first: `simulation-settings.png`,
+`simulation-deadline.png`.
+
+* `retries.max.wait.ms` and the number of URLs, in an outage of ten minutes. The URLs are nodes of one cluster: all are
+  down together, and together they serve 500 requests a second.
+* `total.timeout.ms` and the outage's length. Each producer begins at a random moment of the outage; what is told is
+  whether its first message was lost.
 """
 
 from __future__ import annotations
@@ -19,11 +27,15 @@ import argparse
 import heapq
 import itertools
 import json
+import os
+import platform
 import random
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from kafka_sr_retry.config import ClientSettings, parse
 from kafka_sr_retry.endpoints import Ask, Call, Endpoints, Stop
@@ -33,20 +45,31 @@ DOWN = 60.0
 RATE = 500
 QUEUE = 1000
 REFUSAL_SECONDS = 0.005
-URL = "http://registry"
-SETTINGS = parse(ClientSettings, {"url": URL})
+SETTINGS = parse(ClientSettings, {"url": "http://registry"})
+
+SWEEP = 500
+"""Producers of a fleet where settings are compared."""
+
+LONG = 600.0
+"""Seconds: an outage in which the longest of the waits compared is reached."""
+
+MAX_WAITS = (1, 2, 5, 10, 20, 60)
+URLS = (1, 2, 3)
+TOTAL_TIMEOUTS = (5, 10, 30, 60, 120)
+OUTAGES = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180)
 
 
 class Registry:
     """Answers a request that arrives at ``now``: when, and whether it served."""
 
-    def __init__(self) -> None:
-        self._free = DOWN
+    def __init__(self, down: float) -> None:
+        self.down = down
+        self._free = down
         self.load: Counter[int] = Counter()
 
     def ask(self, now: float) -> tuple[float, bool]:
         self.load[int(now)] += 1
-        if now < DOWN or (self._free - now) * RATE > QUEUE:
+        if now < self.down or (self._free - now) * RATE > QUEUE:
             return now + REFUSAL_SECONDS, False
         self._free = max(self._free, now) + 1 / RATE
         return self._free, True
@@ -60,16 +83,21 @@ Producer = Generator[float, float, None]
 class Fleet:
     """What one policy did to the registry and to its producers."""
 
+    settings: ClientSettings = SETTINGS
+    registry: Registry = field(default_factory=lambda: Registry(DOWN))
     through: list[float] = field(default_factory=list)
     failed_calls: int = 0
-    registry: Registry = field(default_factory=Registry)
+    lost_first: int = 0
 
     def ours(self, start: float, interval: float, randoms: random.Random) -> Producer:
-        endpoints = Endpoints((URL,), random=randoms.random, base=SETTINGS.retries_wait, cap=SETTINGS.retries_max_wait)
+        settings = self.settings
+        endpoints = Endpoints(
+            settings.urls.urls, random=randoms.random, base=settings.retries_wait, cap=settings.retries_max_wait
+        )
         now = yield start
         while True:
             began = now
-            call = Call("schema", True, began, lambda began=began: began + SETTINGS.total_timeout)
+            call = Call("schema", True, began, lambda began=began: began + settings.total_timeout)
             while not isinstance(step := endpoints.plan(call, now), Stop):
                 if not isinstance(step, Ask):
                     now = yield step.until
@@ -79,13 +107,14 @@ class Fleet:
                 now = yield answered
                 row = decide(Outcome(status=200 if served else 503))
                 with endpoints.changed:
-                    endpoints.report(call, URL, row.action, now, began=asked)
+                    endpoints.report(call, step.endpoint, row.action, now, began=asked)
                 if served:
                     self.through.append(now)
                     return
             with endpoints.changed:
                 endpoints.leave(call)
             self.failed_calls += 1
+            self.lost_first += began == start
             now = yield max(now, began + interval)
 
     def confluent(self, start: float, interval: float, randoms: random.Random) -> Producer:
@@ -104,13 +133,12 @@ class Fleet:
             now = yield max(now, began + interval)
 
 
-def run(policy: str, producers: int, interval: float) -> Fleet:
-    fleet = Fleet()
+def run(policy: str, producers: int, interval: float, fleet: Fleet, begin_within: float = 10) -> Fleet:
     randoms = random.Random(1)
     order = itertools.count()
     agenda: list[tuple[float, int, Producer]] = []
     for _ in range(producers):
-        producer = getattr(fleet, policy)(randoms.uniform(0, 10), interval, randoms)
+        producer = getattr(fleet, policy)(randoms.uniform(0, begin_within), interval, randoms)
         agenda.append((next(producer), next(order), producer))
     heapq.heapify(agenda)
     while agenda:
@@ -139,14 +167,15 @@ class Figures:
 
 def figures(policy: str, fleet: Fleet) -> Figures:
     load = fleet.registry.load
-    through = sorted(moment - DOWN for moment in fleet.through)
-    settled = range(int(DOWN) - 20, int(DOWN))
+    down = fleet.registry.down
+    through = sorted(moment - down for moment in fleet.through)
+    settled = range(int(down) - 20, int(down))
     return Figures(
         policy=policy,
         requests=load.total(),
         requests_a_second_while_down=sum(load[second] for second in settled) / len(settled),
-        peak_while_down=max(load[second] for second in load if second < DOWN),
-        peak_after_return=max(load[second] for second in load if second >= DOWN),
+        peak_while_down=max(load[second] for second in load if second < down),
+        peak_after_return=max(load[second] for second in load if second >= down),
         half_through=through[len(through) // 2],
         all_but_one_percent_through=through[int(len(through) * 0.99)],
         last_through=through[-1],
@@ -178,14 +207,126 @@ def plot(path: Path, fleets: dict[str, Fleet], producers: int) -> None:
     figure.savefig(path, dpi=110)
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Of ``retries.max.wait.ms`` and of the number of URLs. Requests are those to all URLs together."""
+
+    max_wait: int
+    urls: int
+    requests_a_second_while_down: float
+    peak_after_return: int
+    half_through: float
+    all_but_one_percent_through: float
+
+
+def costs() -> list[Cost]:
+    found = []
+    for urls, max_wait in itertools.product(URLS, MAX_WAITS):
+        names = [f"http://registry-{number}" for number in range(urls)]
+        settings = parse(ClientSettings, {"url": names, "retries.max.wait.ms": max_wait * 1000})
+        one = figures("ours", run("ours", SWEEP, 1.0, Fleet(settings, Registry(LONG))))
+        found.append(
+            Cost(
+                max_wait,
+                urls,
+                one.requests_a_second_while_down,
+                one.peak_after_return,
+                one.half_through,
+                one.all_but_one_percent_through,
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Share of first messages that were lost, in an outage of so many seconds under a ``total.timeout.ms``."""
+
+    total_timeout: int
+    outage: int
+    percent: float
+
+
+def losses() -> list[Lost]:
+    found = []
+    for total_timeout, outage in itertools.product(TOTAL_TIMEOUTS, OUTAGES):
+        settings = parse(ClientSettings, {"url": "http://registry", "total.timeout.ms": total_timeout * 1000})
+        fleet = run("ours", SWEEP, 1.0, Fleet(settings, Registry(outage)), begin_within=outage)
+        found.append(Lost(total_timeout, outage, 100 * fleet.lost_first / SWEEP))
+    return found
+
+
+# distinguishable with any colour vision (Okabe and Ito), and in grey by their marks
+_LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"))
+
+
+_LOADS = (20, 50, 100, 200, 500, 1000, 2000, 5000)
+_SECONDS = (1, 2, 5, 10, 20, 50, 100)
+
+
+def plot_costs(path: Path, found: list[Cost]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (load, through) = pyplot.subplots(2, 1, figsize=(8, 7.5), sharex=True, layout="constrained")
+    for urls, (colour, mark) in zip(URLS, _LINES, strict=False):
+        mine = [cost for cost in found if cost.urls == urls]
+        waits = [cost.max_wait for cost in mine]
+        style: dict[str, Any] = {"color": colour, "marker": mark, "label": f"{urls} URL{'s' if urls > 1 else ''}"}
+        load.plot(waits, [1000 / SWEEP * cost.requests_a_second_while_down for cost in mine], **style)
+        through.plot(waits, [cost.all_but_one_percent_through for cost in mine], **style)
+    for axes in (load, through):
+        axes.axvline(20, color="0.4", linestyle=":", label="default")
+        axes.grid(alpha=0.3)
+        axes.set(xscale="log", yscale="log", xticks=MAX_WAITS, xticklabels=MAX_WAITS)
+        axes.minorticks_off()
+    load.set(yticks=_LOADS, yticklabels=_LOADS)
+    through.set(yticks=_SECONDS, yticklabels=_SECONDS)
+    load.set_title(f"Registry down for {LONG:.0f} s: what retries.max.wait.ms and the number of URLs cost")
+    load.set_ylabel("requests per second while down,\nper 1,000 producers")
+    load.legend()
+    through.set(
+        xlabel="retries.max.wait.ms, in seconds", ylabel="seconds after the return\nuntil 99 % of producers are through"
+    )
+    figure.savefig(path, dpi=100)
+
+
+def plot_losses(path: Path, found: list[Lost]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for total_timeout, (colour, mark) in zip(TOTAL_TIMEOUTS, _LINES, strict=True):
+        mine = [lost for lost in found if lost.total_timeout == total_timeout]
+        label = f"total.timeout.ms = {total_timeout} s" + (" (default)" if total_timeout == 30 else "")
+        axes.plot([o.outage for o in mine], [o.percent for o in mine], color=colour, marker=mark, label=label)
+    axes.grid(alpha=0.3)
+    axes.set(
+        xlabel="length of the outage, in seconds",
+        ylabel="first messages that failed, in %",
+        title="Messages with a new schema, begun during an outage",
+        ylim=(0, 101),
+        xlim=(0, OUTAGES[-1] + 2),
+    )
+    figure.legend(loc="outside lower center", ncols=3)
+    figure.savefig(path, dpi=100)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--producers", type=int, default=100_000)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between an application's messages")
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--plot", type=Path, help="of the fleets; those of the settings are written beside it")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    fleets = {name: run(name, arguments.producers, arguments.interval) for name in ("ours", "confluent")}
+    found, lost = costs(), losses()
+    _print(found)
+    _print(lost)
+    fleets = {name: run(name, arguments.producers, arguments.interval, Fleet()) for name in ("ours", "confluent")}
     results = [asdict(figures(name, fleet)) for name, fleet in fleets.items()]
     for name in results[0]:
         print(
@@ -194,8 +335,26 @@ def main() -> None:
         )
     if arguments.plot:
         plot(arguments.plot, {"ours": fleets["ours"], "Confluent's client": fleets["confluent"]}, arguments.producers)
+        plot_costs(arguments.plot.with_stem(f"{arguments.plot.stem}-settings"), found)
+        plot_losses(arguments.plot.with_stem(f"{arguments.plot.stem}-deadline"), lost)
     if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+        told = {
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "fleets": results,
+            "costs": [asdict(cost) for cost in found],
+            "losses": [asdict(each) for each in lost],
+        }
+        arguments.json.write_text(json.dumps(told, indent=2) + "\n")
+
+
+def _print(rows: list[Any]) -> None:
+    names = list(asdict(rows[0]))
+    print(*(f"{name.replace('_', ' '):>29}" for name in names))
+    for row in rows:
+        print(*(f"{value:>29,.1f}" for value in asdict(row).values()))
+    print()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,119 @@
+"""The documents for operators: links, alerts and settings."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
+from kafka_sr_retry.config import ClientSettings, SerializerSettings, keys, parse, split
+from kafka_sr_retry.testing import SchemaRegistryServer, error, no_leader
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
+OPERATIONS = DOCUMENTS["operations.md"]
+RULES = (ROOT / "examples/monitoring/rules.yml").read_text()
+ORDER = '{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}'
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_to_a_section_leads_to_one(name: str) -> None:
+    links = re.findall(r"\]\(([\w./-]*)#([\w-]+)\)", DOCUMENTS[name])
+
+    lost = [(file, section) for file, section in links if section not in anchors(DOCUMENTS[file or name])]
+    assert lost == []
+
+
+def test_every_alert_has_its_section() -> None:
+    runbooks = re.findall(r"- alert: (\w+).*?runbook: docs/failures\.md#([\w-]+)", RULES, re.DOTALL)
+    by_alert = DOCUMENTS["failures.md"].partition("### By alert")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| \[.*?\]\(#([\w-]+)\)", by_alert, re.MULTILINE)
+
+    assert len(runbooks) == RULES.count("- alert:")
+    assert sorted(rows) == sorted(runbooks)
+    assert {section for _, section in runbooks} <= anchors(DOCUMENTS["failures.md"])
+
+
+SITUATIONS = ["One URL behind a load balancer", "Several URLs", "Batch jobs", "Latency-bound services"]
+
+
+def code(heading: str) -> str:
+    """The first Python block of a section."""
+    section = re.split(r"^#+ ", OPERATIONS.partition(f" {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    (found, *_) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    return str(found)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_the_settings_for_each_situation_are_valid_and_go_to_the_registry_alone(situation: str) -> None:
+    parts = split(ast.literal_eval(code(situation)), is_key=False)
+    settings = parse(ClientSettings, parts.client)
+
+    assert parse(SerializerSettings, parts.serializer)
+    assert parts.kafka == {}
+    assert settings.connect_timeout < settings.request_timeout < settings.total_timeout
+
+
+def test_the_rule_for_several_urls_is_kept_by_its_settings() -> None:
+    settings = parse(ClientSettings, split(ast.literal_eval(code("Several URLs")), is_key=False).client)
+
+    assert settings.total_timeout >= 2 * len(settings.urls.urls) * settings.request_timeout
+
+
+def test_the_worst_waits_that_are_told_are_those_of_the_settings() -> None:
+    waits = re.findall(r"^\| \[[^|]*\| (\d+) s \|", OPERATIONS, re.MULTILINE)
+    settings = [parse(ClientSettings, split(ast.literal_eval(code(each)), is_key=False).client) for each in SITUATIONS]
+
+    assert [float(wait) for wait in waits] == [each.total_timeout for each in settings]
+
+
+def test_each_setting_whose_cost_is_told_exists() -> None:
+    table = OPERATIONS.partition("## What the settings cost")[2].partition("\n\n**Memory")[0]
+    told = re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)
+
+    assert len(told) > 8
+    assert set(told) <= set(keys(ClientSettings))
+
+
+@pytest.mark.parametrize("heading", ["Prometheus", "OpenTelemetry", "Health checks", "Before a deployment"])
+def test_the_code_compiles(heading: str) -> None:
+    assert compile(code(heading), "operations.md", "exec")
+
+
+def test_the_health_check_tells_of_endpoints_and_of_the_leader(schema_registry: SchemaRegistryServer) -> None:
+    names: dict[str, object] = {}
+    exec(code("Health checks"), names)
+    trouble = names["trouble"]
+    assert callable(trouble)
+    conf = {"url": schema_registry.url, "max.retries": 3, "retries.wait.ms": 1}
+    with SchemaRegistryClient(conf) as client:
+        assert trouble(client) == ""
+        for fault, told in ((no_leader(), "no leader"), (error(503), "no endpoint")):
+            schema_registry.recover()
+            schema_registry.fail_always(fault)
+            with pytest.raises(SchemaRegistryError):
+                client.register_schema("orders-value", Schema(ORDER))
+            assert told in trouble(client)
+
+
+def test_the_deployment_registers_or_stops(schema_registry: SchemaRegistryServer, tmp_path: Path) -> None:
+    names: dict[str, object] = {}
+    exec(code("Before a deployment"), names)
+    deploy = names["deploy"]
+    assert callable(deploy)
+    path = tmp_path / "order.avsc"
+    path.write_text(ORDER)
+
+    assert deploy(schema_registry.url, "orders-value", path) == 1
+    schema_registry.incompatible("refusing-value")
+    with pytest.raises(SystemExit, match="incompatible"):
+        deploy(schema_registry.url, "refusing-value", path)
