@@ -84,6 +84,7 @@ class _Exchange:
 
     def mark(self, phase: _Phase, sock: socket.socket | None = None) -> None:
         if sock is not None:
+            sock = getattr(sock, "socket", sock)  # of TLS within a proxy's TLS
             # a duplicate: the original is replaced when TLS wraps it, and may be closed and its number given away
             self._watch(socket.fromfd(sock.fileno(), sock.family, sock.type))
         if phase is not self.phase:

@@ -1133,6 +1133,8 @@ def test_the_proxys_own_tls_trusts_the_same_ca(world: World, files: Files, regis
     client = world.client(registry.url, proxy=proxy.url, basic_auth_user_info="me:mine", **files.conf())
     assert client.register_schema("s", ORDER) == 1
     assert len(proxy.heads) == 1
+    assert client.register_schema("again", ORDER) == 1
+    assert len(proxy.heads) == 1 + (scheme == "http"), "the tunnel is kept alive"
 
     wrong = world.serve(Proxy(ssl_context=files.server(files.new)))
     client = world.client(registry.url, proxy=wrong.url, basic_auth_user_info="me:mine", **files.conf())
