@@ -137,7 +137,7 @@ class Row:
 _SUCCESS = range(200, 300)
 _CLIENT_ERROR = range(400, 500)
 _NOT_A_REGISTRY = "This does not look like a Schema Registry: check the URL and its path."
-_SCHEMA_MISSING = "Register it first, or set auto.register.schemas=true."
+_SCHEMA_MISSING = "Register it first, or set auto.register.schemas=true. If it is there, check the URL's path."
 _CREDENTIALS = "Check the credentials (basic.auth.*, bearer.auth.*) and their rights on the subject."
 _TLS_ADVICE = "Check ssl.ca.location, the server's host name and its certificate's dates."
 
