@@ -1,4 +1,4 @@
-"""The command line: ``kafka-sr-retry demo | config``."""
+"""The command line: ``kafka-sr-retry demo | config | check``."""
 
 from __future__ import annotations
 

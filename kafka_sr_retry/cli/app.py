@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from .check import check
 from .config import config
 from .demo import demo
 
@@ -16,3 +17,4 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(config)
+app.command()(check)

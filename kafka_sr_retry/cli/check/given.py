@@ -1,0 +1,119 @@
+"""What was given on the command line, in the environment and in a file, as the client's settings."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kafka_sr_retry.config import PREFIX, ClientSettings, Key, SerializerSettings, keys, parse, split
+from kafka_sr_retry.errors import ConfigurationError
+
+_AUTO_REGISTER = keys(SerializerSettings)["auto.register.schemas"]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the check works by.
+
+    Attributes:
+        settings: the client's.
+        registers: whether the producer would register its schemas.
+    """
+
+    settings: ClientSettings
+    registers: bool
+
+
+def read(
+    url: str | None,
+    file: str,
+    assignments: Sequence[str],
+    environment: Mapping[str, str],
+    timeout: float | None,
+) -> Given:
+    """The later goes before the earlier: ``file``'s content, ``environment``, ``assignments``, ``url``.
+
+    Raises:
+        ConfigurationError: what cannot work; its text holds no credential.
+    """
+    layers = [_file(file), _environment(environment), _assignments(assignments)]
+    if url is not None:
+        layers.append({f"{PREFIX}url": url})
+    conf: dict[str, Any] = {}
+    for layer in layers:
+        conf |= layer
+    if f"{PREFIX}url" not in conf:
+        raise ConfigurationError("no URL: give one, such as http://localhost:8081, or SCHEMA_REGISTRY_URL", "url")
+    parts = split(conf, is_key=False)
+    known = keys(ClientSettings)
+    settings = parse(ClientSettings, {n: _typed(known[n], v) if n in known else v for n, v in parts.client.items()})
+    if timeout is not None:
+        settings = replace(settings, total_timeout=timeout)
+    given = parts.serializer.get(_AUTO_REGISTER.name)
+    registers = True if given is None else _AUTO_REGISTER.parse(_AUTO_REGISTER.name, _typed(_AUTO_REGISTER, given))
+    return Given(settings, registers)
+
+
+def _file(text: str) -> dict[str, Any]:
+    """JSON, or lines of ``key=value``; of a producer's file only what concerns the registry."""
+    if text.lstrip().startswith("{"):
+        try:
+            conf = json.loads(text)
+        except ValueError as error:
+            raise ConfigurationError(f"--config holds JSON that cannot be read: {_place(error)}") from None
+    else:
+        lines = [line.strip() for line in text.splitlines()]
+        conf = {}
+        for number, line in enumerate(lines, 1):
+            if not line or line[0] in "#!":
+                continue
+            found = re.fullmatch(r"([^\s=:]+)\s*[=:]\s*(.*)", line)
+            if found is None:
+                raise ConfigurationError(f"--config, line {number}: it is not of the form key=value")
+            conf[found[1]] = found[2]
+    return _prefixed(conf)
+
+
+def _place(error: ValueError) -> str:
+    return f"line {error.lineno}, {error.msg}" if isinstance(error, json.JSONDecodeError) else "wrong text"
+
+
+def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """``SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO`` for ``basic.auth.user.info``, and so on."""
+    names = {name: "SCHEMA_REGISTRY_" + name.replace(".", "_").upper() for name in keys(ClientSettings)}
+    return {PREFIX + name: environment[there] for name, there in names.items() if environment.get(there)}
+
+
+def _assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    conf: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not name or not equals:
+            raise ConfigurationError("-X takes key=value, such as -X ssl.ca.location=ca.pem")
+        conf |= _prefixed({name.strip(): value})
+    return conf
+
+
+def _prefixed(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """A producer's configuration as it is; a client's, whose keys stand without the prefix, as a producer's."""
+    serializer = keys(SerializerSettings)
+    if any(name.startswith(PREFIX) for name in conf):
+        return dict(conf)
+    return {name if name in serializer else PREFIX + name: value for name, value in conf.items()}
+
+
+def _typed(key: Key, value: Any) -> Any:
+    """A text as what its key takes: a number, true or false, a JSON object, or the text itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        key.parse(key.name, value)
+    except ConfigurationError:
+        try:
+            return json.loads(value.lower() if value.lower() in ("true", "false") else value)
+        except ValueError:
+            pass
+    return value

@@ -1,0 +1,110 @@
+"""What an endpoint is asked: requests as the client makes them, one subject of its own for each check."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from kafka_sr_retry import answers
+from kafka_sr_retry.request import BadAnswer, RegistryRequest
+from kafka_sr_retry.schema import RegisteredSchema, Schema
+
+SCRATCH = Schema(
+    '{"type": "record", "name": "Scratch", "namespace": "kafka_sr_retry", '
+    '"doc": "Written by kafka-sr-retry check, which removes it again; may be deleted.", '
+    '"fields": [{"name": "check", "type": "string"}]}'
+)
+"""The same each time, so that it uses up one id."""
+
+
+def _get(path: str, asked: str, expects: Any, *, optional: bool = False) -> RegistryRequest[Any]:
+    return RegistryRequest.build("GET", path, asked=asked, operation="other", expects=expects, optional=optional)
+
+
+def _text(name: str) -> Any:
+    def expects(content: Any) -> str:
+        found = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(found, str):
+            raise BadAnswer(f"there is no {name} in it")
+        return found
+
+    return expects
+
+
+def _yes_or_no(content: Any) -> bool:
+    found = content.get("master_available") if isinstance(content, dict) else None
+    if not isinstance(found, bool):
+        raise BadAnswer("its master_available is neither true nor false")
+    return found
+
+
+def _cluster(content: Any) -> dict[str, str]:
+    """Confluent's ``{"scope": {"clusters": {...}}, "id": ""}``."""
+    scope = content.get("scope") if isinstance(content, dict) else None
+    clusters = scope.get("clusters") if isinstance(scope, dict) else None
+    given = {**(clusters if isinstance(clusters, dict) else {}), **({"id": content["id"]} if scope else {})}
+    found = {str(name): value for name, value in given.items() if isinstance(value, str) and value}
+    if not found:
+        raise BadAnswer("it names no cluster")
+    return found
+
+
+CONFIG = _get("/config", "get the compatibility level", _text("compatibilityLevel"))
+"""Every registry has it, and none reads Kafka for it: the first question, and the one that is timed."""
+
+READY = _get("/status/ready", "ask whether it is ready", lambda _: True, optional=True)
+"""Redpanda's."""
+
+MASTER = _get("/master_available", "ask whether there is a leader", _yes_or_no, optional=True)
+"""Karapace's."""
+
+CLUSTER = _get("/v1/metadata/id", "get the cluster's id", _cluster, optional=True)
+VERSION = _get("/v1/metadata/version", "get the server's version", _text("version"), optional=True)
+MODE = _get("/mode", "get the mode", _text("mode"), optional=True)
+
+
+def _subject(subject: str) -> str:
+    return f"/subjects/{quote(subject, safe='')}"
+
+
+def look_up(subject: str) -> RegistryRequest[RegisteredSchema]:
+    """Of a schema under a subject that nobody has: answered "not found" where body and rights are well."""
+    return RegistryRequest.build(
+        "POST",
+        _subject(subject),
+        content=SCRATCH.to_dict(),
+        asked=f"look a schema up under subject {subject!r}",
+        operation="look_up",
+        expects=answers.registered(subject, SCRATCH, normalized=False),
+    )
+
+
+def register(subject: str) -> RegistryRequest[RegisteredSchema]:
+    """A schema that is new under its subject, so that the cluster's leader is needed."""
+    return RegistryRequest.build(
+        "POST",
+        f"{_subject(subject)}/versions",
+        content=SCRATCH.to_dict(),
+        asked=f"register a schema under subject {subject!r}",
+        operation="register",
+        expects=answers.registered(subject, SCRATCH, normalized=False),
+        registers=True,
+    )
+
+
+def remove(subject: str, *, permanent: bool) -> RegistryRequest[list[int]]:
+    """Soft first, then permanent, as the registry wants it."""
+
+    def expects(content: Any) -> list[int]:
+        if not isinstance(content, list):
+            raise BadAnswer("it is not a list of versions")
+        return content
+
+    return RegistryRequest.build(
+        "DELETE",
+        _subject(subject),
+        query={"permanent": permanent or None},
+        asked=f"remove subject {subject!r}",
+        operation="other",
+        expects=expects,
+    )

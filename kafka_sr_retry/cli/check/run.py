@@ -1,0 +1,85 @@
+"""All endpoints at once, and the clean end when the command is interrupted."""
+
+from __future__ import annotations
+
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from kafka_sr_retry.clock import Clock
+from kafka_sr_retry.credentials import credentials
+from kafka_sr_retry.tls import RotatingTls
+
+from .findings import Report, report
+from .given import Given
+from .probe import Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the check brought; ``interrupted`` by which signal, 0 where by none."""
+
+    report: Report
+    interrupted: int
+
+
+def check(given: Given, *, write: bool, subject: str, on_interrupt: Callable[[], None]) -> Checked:
+    """Asks all endpoints.
+
+    Args:
+        subject: what the scratch subjects' names begin with.
+        on_interrupt: called once Ctrl-C or SIGTERM has ended the questions.
+
+    Raises:
+        ConfigurationError: a TLS file that cannot be read.
+    """
+    settings, clock = given.settings, Clock()
+    began = time.monotonic()
+    shown = credentials(settings, RotatingTls(settings.tls, settings.tls.contexts()), clock, lambda _: None)
+    probes = [
+        Probe(settings, url, shown, clock, subject=f"{subject}-{uuid.uuid4().hex[:12]}", write=write)
+        for url in settings.urls.urls
+    ]
+
+    def stop() -> None:
+        for probe in probes:
+            probe.stop()
+        shown.close()
+        on_interrupt()
+
+    with _interrupts(stop) as signals, ThreadPoolExecutor(len(probes)) as pool:
+        futures = [pool.submit(probe.look) for probe in probes]
+        while wait(futures, timeout=1).not_done:  # a wait without end hears no Ctrl-C on Windows
+            pass
+    shown.close()
+    found = report(
+        [future.result() for future in futures],
+        datetime.now(timezone.utc),
+        wrote=write,
+        registers=given.registers,
+        seconds=time.monotonic() - began,
+    )
+    return Checked(found, signals[0] if signals else 0)
+
+
+@contextmanager
+def _interrupts(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """Calls ``stop`` at the first SIGINT or SIGTERM; later ones do not break what is being removed."""
+    came: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        came.append(number)
+        if len(came) == 1:
+            stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
