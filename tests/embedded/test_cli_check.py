@@ -14,10 +14,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 import trustme
@@ -339,11 +340,134 @@ def test_a_producer_that_only_looks_up_needs_neither_mode_nor_leader(registry: S
     assert "not needed" in run(registry.url, "-X", ANYONE, "-X", "auto.register.schemas=False").stdout
 
 
+@pytest.mark.parametrize(
+    ("file", "args", "registers"),
+    [
+        ("", ["value.auto.register.schemas=false"], False),
+        ("", ["key.auto.register.schemas=false"], True),
+        ("value.auto.register.schemas=false", [], False),
+        ("bootstrap.servers=b:1\nauto.register.schemas=false", [], False),
+        ("value.auto.register.schemas=true", ["auto.register.schemas=false"], False),
+        ("value.auto.register.schemas=false", ["key.auto.register.schemas=true"], False),
+    ],
+)
+def test_whether_a_producer_only_looks_up_is_told_by_the_keys_of_its_values(
+    registry: SchemaRegistryServer, file: str, args: list[str], registers: bool
+) -> None:
+    with registry._schemas() as store:
+        store.set_mode(None, "READONLY")
+    options = [option for assignment in args for option in ("-X", assignment)]
+    document = found(registry.url, *options, "--config", "-", input=file)
+
+    assert codes(document) == (["error read_only"] if registers else [])
+
+
 def test_karapace_tells_without_a_write_that_there_is_no_leader(registry: SchemaRegistryServer) -> None:
     registry.fail_always(answer(200, '{"master_available":false}'), on("/master_available"))
     document = found(registry.url, exit_code=1)
 
     assert (codes(document), document["endpoints"][0]["leader"]) == (["error no_leader"], "no")
+
+
+# -- a registry's own words -----------------------------------------------------------------------
+
+STRANGE = "\x1b[31mRED\x1b]0;title\x07\x9b31m\u202e\u2028\nFORGED All well\r\n"
+
+
+def says(content: Callable[[str], Any], status: int = 200, text: str = STRANGE, flood: str = "") -> Fault:
+    """Answers with ``text``, the Authorization that the request showed, and ``flood``."""
+
+    def play(exchange: Any) -> None:
+        shown = text + exchange.request.headers.get("Authorization", "") + flood
+        exchange.send(replace(exchange.real_answer(), status=status, body=json.dumps(content(shown)).encode()))
+
+    return Fault("says", play)
+
+
+def texts(document: Any) -> Iterator[str]:
+    """All in a JSON document, names too."""
+    if isinstance(document, dict):
+        yield from (text for pair in document.items() for each in pair for text in texts(each))
+    elif isinstance(document, list):
+        yield from (text for each in document for text in texts(each))
+    elif isinstance(document, str):
+        yield document
+
+
+@pytest.mark.parametrize("flood", ["", "W" * 30_000], ids=["short", "long"])
+def test_a_registrys_words_are_told_on_one_printable_line_without_secrets(
+    registry: SchemaRegistryServer, other: SchemaRegistryServer, flood: str
+) -> None:
+    def clusters(text: str) -> Any:
+        return {"scope": {"clusters": {text + str(number): text for number in range(20)} | {"kafka-cluster": text}}}
+
+    for server, extra in ((registry, ""), (other, "other")):
+        text = extra + STRANGE
+        server.fail_always(says(lambda text: {"mode": text}, text=text, flood=flood), on("/mode"))
+        server.fail_always(says(lambda text: {"compatibilityLevel": text}, text=text, flood=flood), on("/config"))
+        server.fail_always(says(lambda text: {"version": text}, text=text, flood=flood), on("/v1/metadata/version"))
+        server.fail_always(says(clusters, text=text, flood=flood), on("/v1/metadata/id"))
+        server.fail_always(says(lambda text: {"message": text}, 503, text=text, flood=flood), on("/status/ready"))
+    args = f"{registry.url},{other.url}".replace("//", f"//me:{SECRET}@"), "-X", ANYONE
+    document = found(*args, exit_code=1)
+    shown = run(*args)
+
+    assert {"read_only", "not_ready", "different_clusters"} <= {problem["code"] for problem in document["problems"]}
+    for endpoint in document["endpoints"]:
+        for name in ("mode", "compatibility", "version"):
+            assert "RED" in endpoint[name]
+            assert len(endpoint[name]) <= 200
+        assert len(endpoint["cluster"]) <= 8
+        assert all(len(text) <= 200 for text in texts(endpoint["cluster"]))
+    assert all(text.isprintable() and len(text) < 1000 for text in texts(document))
+    assert all(line.isprintable() and len(line) <= 80 for line in shown.stdout.splitlines())
+    assert len(shown.stdout) < 12_000
+    assert not [line for line in shown.stdout.splitlines() if line.startswith("FORGED")]
+    for secret in (SECRET, BASIC.split()[1]):
+        assert secret not in "".join(texts(document)) + "".join(shown.stdout.split())
+
+
+def test_where_a_redirect_leads_is_told_in_printable_words_without_secrets(
+    registry: SchemaRegistryServer, other: SchemaRegistryServer
+) -> None:
+    def play(exchange: Any) -> None:
+        showed = exchange.request.headers.get("Authorization", "")
+        there = f"{other.url}/\x1b[31m/{quote(showed)}/{showed.replace(' ', '/')}/{'W' * 9000}"
+        exchange.send(replace(exchange.real_answer(), status=307, headers=(("Location", there),), body=b""))
+
+    for path in ("/config", "/mode"):
+        registry.fail_always(Fault("leads astray", play), on(path))
+    document = found(registry.url.replace("//", "//us:pa55%2Fword=@"))
+
+    (told,) = document["endpoints"]
+    assert told["redirected_to"].startswith(f"{other.url}/")
+    assert "31m/Basic%20***/Basic/***/WW" in told["redirected_to"]
+    assert len(told["redirected_to"]) <= 200
+    assert all(text.isprintable() and len(text) < 500 for text in texts(document))
+    token = base64.b64encode(b"us:pa55/word=").decode()
+    assert not [text for text in texts(document) if token in text or quote(token) in text]
+
+
+def test_a_headers_scheme_hides_its_secret_no_less(registry: SchemaRegistryServer) -> None:
+    registry.fail_always(says(lambda text: {"version": text.rpartition(" ")[2]}), on("/v1/metadata/version"))
+    told = endpoint(registry.url, "-X", f'http.headers={{"Authorization": "Bearer {SECRET}"}}', exit_code=0)
+
+    assert told["version"] == "***"
+
+
+@pytest.mark.parametrize("password", ["W", "READ"])
+def test_a_short_password_makes_no_mode_unreadable(registry: SchemaRegistryServer, password: str) -> None:
+    told = endpoint(registry.url.replace("//", f"//me:{password}@"), exit_code=0)
+
+    assert (told["mode"], told["compatibility"]) == ("READWRITE", "BACKWARD")
+
+
+def test_words_that_cannot_be_seen_are_not_told(registry: SchemaRegistryServer) -> None:
+    registry.fail_always(says(lambda _: {"mode": "\u202e\x1b"}), on("/mode"))
+    registry.fail_always(says(lambda _: {"scope": {"clusters": {"k": "\u200b"}}}), on("/v1/metadata/id"))
+    told = endpoint(registry.url, exit_code=0)
+
+    assert (told["mode"], told["cluster"]) == (None, None)
 
 
 # -- writing --------------------------------------------------------------------------------------
@@ -519,6 +643,81 @@ def test_an_interrupted_write_that_cannot_be_removed_is_told_by_its_name(registr
     assert "could not be removed" in stderr
 
 
+def as_options(conf: dict[str, str]) -> list[str]:
+    return [argument for name, value in conf.items() for argument in ("-X", f"{name}={value}")]
+
+
+def oauth(issuer: TokenServer) -> dict[str, str]:
+    return {
+        "bearer.auth.credentials.source": "OAUTHBEARER",
+        "bearer.auth.client.id": TokenServer.ID,
+        "bearer.auth.client.secret": TokenServer.SECRET,
+        "bearer.auth.issuer.endpoint.url": issuer.endpoint,
+    }
+
+
+@pytest.mark.parametrize("when", ["registering", "waiting for the removal's token"])
+def test_an_interrupted_write_whose_token_has_run_out_is_removed(when: str) -> None:
+    with (
+        TokenServer(lifetime=0) as issuer,
+        SchemaRegistryServer(authorize=lambda headers: "Authorization" in headers) as registry,
+    ):
+        if when == "registering":
+            held = _Arrived(registry, "/versions", "POST")
+        else:
+            issuer.fail_next(Fault("nothing", lambda exchange: exchange.send(exchange.real_answer())))
+            held = _Arrived(issuer, "/oauth/token", "POST")
+        process = started(registry.url, "--write", *as_options(oauth(issuer)))
+        assert held.came.wait(30)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "kafka-sr-retry check: interrupted, removing what was written\n"
+        held.goes_on.set()
+        _, stderr = process.communicate(timeout=30)
+
+        assert (process.returncode, stderr) == (130, "kafka-sr-retry check: what was written is removed\n")
+        assert len(registry.registrations) == 1
+        assert subjects(registry) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "path", "told"),
+    [
+        (None, "/config", []),
+        (error(403), "/mode", []),
+        (None, "/mode", ["what was written is removed"]),
+    ],
+    ids=["nothing was written yet", "the registration was refused", "what was written is removed already"],
+)
+def test_an_interrupt_promises_no_removal_where_there_is_none_to_do(
+    registry: SchemaRegistryServer, before: Fault | None, path: str, told: list[str]
+) -> None:
+    if before:
+        registry.fail_always(before, on("/versions"))
+    held = _Arrived(registry, path, "GET")
+    process = started(registry.url, "--write")
+    assert held.came.wait(30)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    held.goes_on.set()
+
+    assert process.returncode == 130
+    assert stderr.splitlines() == [f"kafka-sr-retry check: {line}" for line in ["interrupted", *told]]
+
+
+def test_an_interrupt_ends_a_wait_for_a_token() -> None:
+    with TokenServer() as issuer, SchemaRegistryServer() as registry:
+        held = _Arrived(issuer, "/oauth/token", "POST")
+        patient = oauth(issuer) | {"request.timeout.ms": "3600000", "total.timeout.ms": "3600000"}
+        process = started(registry.url, "--write", *as_options(patient))
+        assert held.came.wait(30)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+        held.goes_on.set()
+
+    assert (process.returncode, stderr) == (130, "kafka-sr-retry check: interrupted\n")
+
+
 def test_an_interrupted_question_ends_at_once(registry: SchemaRegistryServer) -> None:
     held = _Arrived(registry, "/config", "GET")
     process = started(registry.url, "--timeout", "3600", "-X", "request.timeout.ms=3600000")
@@ -549,6 +748,12 @@ def test_each_endpoint_is_asked_for_itself(registry: SchemaRegistryServer, other
     ]
     assert document["one_cluster"] is None
     assert len(other.requests) == len(registry.requests) > 5
+
+
+def test_urls_can_stand_apart(guarded: SchemaRegistryServer, other: SchemaRegistryServer) -> None:
+    document = found(guarded.url, other.url.replace("//", f"//me:{SECRET}@"), exit_code=0)
+
+    assert [told["url"] for told in document["endpoints"]] == [guarded.url, other.url]
 
 
 def test_endpoints_that_hang_hang_at_the_same_time(registry: SchemaRegistryServer, other: SchemaRegistryServer) -> None:
@@ -781,6 +986,29 @@ GIVEN: dict[str, Callable[[str, Path], tuple[list[str], dict[str, Any]]]] = {
         ],
         {},
     ),
+    "a producer's properties without a key of the registry's": lambda url, path: (
+        [
+            *(url, "-X", "basic.auth.credentials.source=SASL_INHERIT", "--config"),
+            wrote(
+                path,
+                f"bootstrap.servers=b:1\nssl.ca.location=/no/such/file\nacks=all\nsasl.username=me\n"
+                f"sasl.password={SECRET}\n",
+            ),
+        ],
+        {},
+    ),
+    "properties with a byte order mark": lambda url, path: (
+        ["--config", wrote(path, f"\ufeffurl={url}\nbasic.auth.user.info=me:{SECRET}\n")],
+        {},
+    ),
+    "JSON with a byte order mark": lambda url, path: (
+        ["--config", wrote(path, "\ufeff" + json.dumps({"url": url, "basic.auth.user.info": f"me:{SECRET}"}))],
+        {},
+    ),
+    "standard input with a byte order mark": lambda url, _: (
+        [url, "--config", "-"],
+        {"input": f"\ufeffbasic.auth.user.info=me:{SECRET}"},
+    ),
     "JSON": lambda url, path: (
         ["--config", wrote(path, json.dumps({"url": [url], "basic.auth.user.info": f"me:{SECRET}"}))],
         {},
@@ -803,6 +1031,17 @@ def test_credentials_are_taken_from_where_people_keep_them(
     args, given = GIVEN[way](guarded.url, tmp_path)
 
     assert endpoint(*args, exit_code=0, **given)["credentials"] == "accepted"
+
+
+@pytest.mark.parametrize(
+    "host", ["[::1]", "a_b", "1.2.3.4", "a.example.", "b\xfccher.invalid", "xn--bcher-kva.invalid"]
+)
+def test_a_host_that_can_be_is_asked_for(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    document = found(f"http://{host}:{port}", "-X", "proxy=http://no-such-proxy.invalid:1", exit_code=1)
+
+    assert codes(document) == ["error name"]
 
 
 def test_credentials_that_are_wrong_or_missing(guarded: SchemaRegistryServer) -> None:
@@ -847,22 +1086,24 @@ def test_a_token_is_had_once_for_all_endpoints() -> None:
         SchemaRegistryServer(authorize=lambda headers: headers.get("Authorization") == "Bearer token-1") as registry,
         SchemaRegistryServer(authorize=lambda headers: headers.get("Authorization") == "Bearer token-1") as other,
     ):
-        oauth = {
-            "bearer.auth.credentials.source": "OAUTHBEARER",
-            "bearer.auth.client.id": TokenServer.ID,
-            "bearer.auth.client.secret": TokenServer.SECRET,
-            "bearer.auth.issuer.endpoint.url": issuer.endpoint,
-        }
+        conf = oauth(issuer)
         urls = f"{registry.url},{other.url}"
-        document = found(urls, "--write", "--config", "-", input=json.dumps(oauth), exit_code=0)
+        document = found(urls, "--write", "--config", "-", input=json.dumps(conf), exit_code=0)
         assert [told["credentials"] for told in document["endpoints"]] == ["accepted", "accepted"]
         assert len(issuer.requests) == 1
 
-        oauth["bearer.auth.client.secret"] = SECRET
-        document = found(urls, "--config", "-", input=json.dumps(oauth), exit_code=1)
+        conf["bearer.auth.client.secret"] = SECRET
+        document = found(urls, "--config", "-", input=json.dumps(conf), exit_code=1)
         assert codes(document) == ["error token", "error token"]
         assert "unknown client" in document["problems"][0]["what"]
         assert SECRET not in json.dumps(document)
+
+        issuer.fail_always(answer(400, json.dumps({"error": f"{STRANGE}{SECRET}{'W' * 9000}"})))
+        document = found(registry.url, "--config", "-", input=json.dumps(conf), exit_code=1)
+        (problem,) = document["problems"]
+        assert (problem["code"], problem["what"].isprintable()) == ("token", True)
+        assert len(problem["what"]) < 300
+        assert SECRET not in problem["what"]
 
 
 def test_the_command_line_goes_before_the_environment_and_the_environment_before_the_file(
@@ -907,6 +1148,20 @@ def test_no_credential_is_ever_shown(registry: SchemaRegistryServer, form: list[
         (["http://a:1", "-X", f"ssl.ca.location={__file__}"], "holds no CA certificates"),
         (["http://a:1", "-X", "event_cb=print"], "event_cb"),
         (["http://a:1", "--config", __file__], "line 1"),
+        (["http://a:1", "-X", "http.headers=" + '{"a":' * 50_000], "http.headers must be a dict"),
+        (["http://a:1", "-X", "max.retries=" + "[" * 50_000], "max.retries must be a number"),
+        (["http://a:1", f"basic.auth.user.info=me:{SECRET}"], "argument 2"),
+        (["http://a:1", "", "http://b:1"], "argument 2"),
+        (["http://a b/"], "'a b' cannot be a host's name: ' ' is in it"),
+        ([f"http://a:1,http://me:{SECRET}@a b:1/"], "'a b' cannot be"),
+        (["-X", "url=http://a;http://b"], "';' is in it"),
+        (["http://*.example.org"], "'*' is in it"),
+        (["http://a\\b"], "'\\\\' is in it"),
+        (["http://a\u202eb"], "'\\u202e' is in it"),
+        (["http://a..b"], "between its dots"),
+        (["http://.a"], "between its dots"),
+        ([f"http://{'a' * 64}"], "63"),
+        ([f"http://{'a.' * 130}a"], "253"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_and_no_request(args: list[str], word: str) -> None:
@@ -917,6 +1172,13 @@ def test_a_wrong_configuration_is_one_line_and_no_request(args: list[str], word:
     assert wrong.stderr.count("\n") == 1
     assert word in wrong.stderr
     assert SECRET not in wrong.stderr
+
+
+def test_a_file_that_is_nested_too_deep_is_told() -> None:
+    wrong = run("http://a:1", "--config", "-", input='{"http.headers": ' + "[" * 50_000)
+
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert wrong.stderr == "kafka-sr-retry check: --config holds JSON that cannot be read: it is nested too deep\n"
 
 
 @pytest.mark.parametrize("text", ["{", '{"url": }', "a line without a sign", "url=http://a:1\n=x"])
@@ -1019,3 +1281,80 @@ def test_all_can_be_shown_where_only_ascii_can_be(registry: SchemaRegistryServer
 
     assert (shown.returncode, shown.stderr) == (1, b"")
     assert b"FAIL" in shown.stdout
+
+
+# -- where the report cannot go -----------------------------------------------------------------------
+
+COMMAND = [sys.executable, "-m", "kafka_sr_retry.cli", "check"]
+FORMS = pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+
+
+@pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
+def buffering(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python tries to write what is still in its buffer once more at its end."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", request.param)
+
+
+@FORMS
+@pytest.mark.usefixtures("buffering")
+def test_a_reader_that_has_left_is_no_failure_of_the_registry(registry: SchemaRegistryServer, form: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stdout:
+        done = subprocess.run([*COMMAND, registry.url, *form], stdout=stdout, stderr=subprocess.PIPE, timeout=60)
+
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@FORMS
+@pytest.mark.usefixtures("buffering")
+def test_a_reader_of_one_line_gets_the_exit_code(registry: SchemaRegistryServer, form: list[str]) -> None:
+    with subprocess.Popen([*COMMAND, registry.url, *form], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+    assert process.returncode == 0
+
+
+@FORMS
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no full device")
+@pytest.mark.usefixtures("buffering")
+def test_a_report_that_cannot_be_written_is_told(registry: SchemaRegistryServer, form: list[str]) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([*COMMAND, registry.url, *form], stdout=full, stderr=subprocess.PIPE, timeout=60)
+
+    assert done.returncode == 2
+    assert done.stderr == b"kafka-sr-retry check: the report could not be written: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX shell closes it")
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+@pytest.mark.usefixtures("buffering")
+def test_a_standard_output_that_is_closed_is_told_before_anything_is_asked(
+    registry: SchemaRegistryServer, closed: str
+) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, registry.url, "--write"], stderr=subprocess.PIPE, timeout=60
+    )
+
+    assert done.returncode == 2
+    told = b"kafka-sr-retry check: the standard output is closed\n"
+    assert done.stderr == (b"" if "2>&-" in closed else told)
+    assert not registry.requests
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no full device")
+@pytest.mark.usefixtures("buffering")
+def test_an_interrupt_that_cannot_be_told_is_removed_all_the_same(registry: SchemaRegistryServer) -> None:
+    held = _Arrived(registry, "/versions", "POST")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        process = subprocess.Popen([*COMMAND, registry.url, "--write"], stdout=subprocess.DEVNULL, stderr=full)
+    assert held.came.wait(30)
+    process.send_signal(signal.SIGINT)
+    held.goes_on.set()
+
+    assert process.wait(30) == 130
+    assert subjects(registry) == []

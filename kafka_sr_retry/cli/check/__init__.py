@@ -16,7 +16,7 @@ import io
 import os
 import sys
 import warnings
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -25,8 +25,12 @@ from kafka_sr_retry.errors import ConfigurationError
 
 def check(
     url: Annotated[
-        str | None,
-        typer.Argument(metavar="URL[,URL...]", show_default="SCHEMA_REGISTRY_URL", help="The registry's endpoints."),
+        list[str] | None,
+        typer.Argument(
+            metavar="URL...",
+            show_default="SCHEMA_REGISTRY_URL",
+            help="The registry's endpoints, with blanks or commas between them.",
+        ),
     ] = None,
     config: Annotated[
         typer.FileText | None,
@@ -72,17 +76,24 @@ def check(
     before the environment, and the environment before FILE.
 
     Exit codes: 0 all well, or warnings only. 1 something is wrong. 2 a wrong
-    option or key. 130 and 143 ended by Ctrl-C and SIGTERM; what --write wrote is
-    removed before.
+    option or key, or no way to write the report. 130 and 143 ended by Ctrl-C and
+    SIGTERM; what --write wrote is removed before. 141 the report's reader left.
     """
     from . import given, run, screen
     from .seen import Trace
 
     def say(text: str) -> None:
-        typer.echo(f"kafka-sr-retry check: {text}", err=True)
+        try:
+            typer.echo(f"kafka-sr-retry check: {text}", err=True)
+        except OSError:  # nobody hears it: the exit code still tells
+            _write_no_more(sys.stderr)
 
     def wrong(error: Exception) -> NoReturn:
         say(" ".join(str(error).split()))
+        raise typer.Exit(2)
+
+    if sys.stdout is None:
+        say("the standard output is closed")
         raise typer.Exit(2)
 
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -90,12 +101,12 @@ def check(
     warnings.filterwarnings("ignore", "Unverified HTTPS request")  # the report says it once
     try:
         text = config.read() if config else ""
-        known = given.read(url, text, assignment or [], os.environ, timeout)
+        known = given.read(url or [], text, assignment or [], os.environ, timeout)
         checked = run.check(
             known,
             write=write,
             subject=subject,
-            on_interrupt=lambda: say("interrupted" + (", removing what was written" if write else "")),
+            on_interrupt=lambda written: say("interrupted" + (", removing what was written" if written else "")),
         )
     except (ConfigurationError, OSError, UnicodeError) as error:
         wrong(error)
@@ -106,8 +117,26 @@ def check(
         if any(endpoint.trace is Trace.REMOVED for endpoint in checked.report.endpoints):
             say("what was written is removed")
         raise typer.Exit(128 + checked.interrupted)
-    if as_json:
-        sys.stdout.write(screen.as_json(checked.report) + "\n")
-    else:
-        screen.show(checked.report)
+    try:
+        if as_json:
+            sys.stdout.write(screen.as_json(checked.report) + "\n")
+        else:
+            screen.show(checked.report)
+        sys.stdout.flush()
+    except OSError as error:
+        _write_no_more(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(128 + _SIGPIPE) from None
+        say(f"the report could not be written: {error.strerror}")
+        raise typer.Exit(2) from None
     raise typer.Exit(1 if checked.report.of("error") else 0)
+
+
+_SIGPIPE = 13
+"""POSIX's number, on a system without this signal too."""
+
+
+def _write_no_more(stream: TextIO) -> None:
+    """What is buffered cannot be written, and Python would try once more at its end."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from kafka_sr_retry.answers import told
 from kafka_sr_retry.policy import Action
 
 from .problems import Problem, problems
+from .questions import LONGEST
 from .seen import Seen, Trace
 
 Credentials = Literal["accepted", "refused", "missing", "not needed", "unknown"]
@@ -96,9 +98,9 @@ def report(seen: Sequence[Seen], now: datetime, *, wrote: bool, registers: bool,
     """Concludes. ``registers``: where the producer does not, neither mode nor leader need allow it."""
     endpoints = tuple(_endpoint(each, now) for each in seen)
     clusters = [endpoint.cluster for endpoint in endpoints]
-    told = [cluster for cluster in clusters if cluster is not None]
-    one = None if len(told) < 2 else all(cluster == told[0] for cluster in told)
-    if one and len(told) < len(clusters):
+    known = [cluster for cluster in clusters if cluster is not None]
+    one = None if len(known) < 2 else all(cluster == known[0] for cluster in known)
+    if one and len(known) < len(clusters):
         one = None
     found = [
         problem
@@ -124,7 +126,7 @@ def cluster_in_words(cluster: Mapping[str, str]) -> str:
     rest = {name: value for name, value in cluster.items() if name not in ("schema-registry-cluster", "kafka-cluster")}
     parts = [cluster.get("schema-registry-cluster", "")]
     parts += [f"Kafka {cluster['kafka-cluster']}"] if "kafka-cluster" in cluster else []
-    return ", ".join([part for part in parts if part] + [f"{name} {value}" for name, value in rest.items()])
+    return told(", ".join([part for part in parts if part] + [f"{n} {v}" for n, v in rest.items()]), (), LONGEST)
 
 
 def _named(endpoint: EndpointFindings) -> str:

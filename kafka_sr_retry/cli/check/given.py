@@ -7,11 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from kafka_sr_retry.config import PREFIX, ClientSettings, Key, SerializerSettings, keys, parse, split
 from kafka_sr_retry.errors import ConfigurationError
 
 _AUTO_REGISTER = keys(SerializerSettings)["auto.register.schemas"]
+
+_BROKERS = ("bootstrap.servers", "metadata.broker.list")
+"""A configuration in which one of them stands is a producer's: its keys without prefix are Kafka's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +32,27 @@ class Given:
 
 
 def read(
-    url: str | None,
+    urls: Sequence[str],
     file: str,
     assignments: Sequence[str],
     environment: Mapping[str, str],
     timeout: float | None,
 ) -> Given:
-    """The later goes before the earlier: ``file``'s content, ``environment``, ``assignments``, ``url``.
+    """The later goes before the earlier: ``file``'s content, ``environment``, ``assignments``, ``urls``.
 
     Raises:
         ConfigurationError: what cannot work; its text holds no credential.
     """
-    layers = [_file(file), _environment(environment), _assignments(assignments)]
-    if url is not None:
-        layers.append({f"{PREFIX}url": url})
     conf: dict[str, Any] = {}
-    for layer in layers:
-        conf |= layer
+    for layer in (_file(file), _environment(environment), _assignments(assignments), _arguments(urls)):
+        conf = {name: value for name, value in conf.items() if name.removeprefix("value.") not in layer} | layer
     if f"{PREFIX}url" not in conf:
         raise ConfigurationError("no URL: give one, such as http://localhost:8081, or SCHEMA_REGISTRY_URL", "url")
     parts = split(conf, is_key=False)
     known = keys(ClientSettings)
     settings = parse(ClientSettings, {n: _typed(known[n], v) if n in known else v for n, v in parts.client.items()})
+    for url in settings.urls.urls:
+        _check_host(urlsplit(url).hostname or "")
     if timeout is not None:
         settings = replace(settings, total_timeout=timeout)
     given = parts.serializer.get(_AUTO_REGISTER.name)
@@ -59,11 +62,12 @@ def read(
 
 def _file(text: str) -> dict[str, Any]:
     """JSON, or lines of ``key=value``; of a producer's file only what concerns the registry."""
+    text = text.removeprefix("\ufeff")  # a byte order mark
     if text.lstrip().startswith("{"):
         try:
             conf = json.loads(text)
-        except ValueError as error:
-            raise ConfigurationError(f"--config holds JSON that cannot be read: {_place(error)}") from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigurationError(f"--config holds JSON that cannot be read: {_trouble(error)}") from None
     else:
         lines = [line.strip() for line in text.splitlines()]
         conf = {}
@@ -77,8 +81,10 @@ def _file(text: str) -> dict[str, Any]:
     return _prefixed(conf)
 
 
-def _place(error: ValueError) -> str:
-    return f"line {error.lineno}, {error.msg}" if isinstance(error, json.JSONDecodeError) else "wrong text"
+def _trouble(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, {error.msg}"
+    return "it is nested too deep" if isinstance(error, RecursionError) else "wrong text"
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -97,12 +103,41 @@ def _assignments(assignments: Sequence[str]) -> dict[str, Any]:
     return conf
 
 
+def _arguments(urls: Sequence[str]) -> dict[str, Any]:
+    for number, url in enumerate(urls, 1):
+        if "://" not in url:  # what it is instead may be a credential
+            raise ConfigurationError(
+                f"argument {number} is no URL, which begins with http:// or https://; a key has -X before it", "url"
+            )
+    return {f"{PREFIX}url": ",".join(urls)} if urls else {}
+
+
 def _prefixed(conf: Mapping[str, Any]) -> dict[str, Any]:
     """A producer's configuration as it is; a client's, whose keys stand without the prefix, as a producer's."""
     serializer = keys(SerializerSettings)
-    if any(name.startswith(PREFIX) for name in conf):
+    ours = {f"{field}{name}" for name in serializer for field in ("", "key.", "value.")}
+    if any(name.startswith(PREFIX) or name in _BROKERS for name in conf):
         return dict(conf)
-    return {name if name in serializer else PREFIX + name: value for name, value in conf.items()}
+    return {name if name in ours else PREFIX + name: value for name, value in conf.items()}
+
+
+def _check_host(host: str) -> None:
+    """Where no machine can have this name, says why: a request to it could not even be written."""
+    if ":" in host:
+        return  # an IPv6 address, which the URL's reading has checked
+    odd = next((c for c in host if (c.isascii() and not c.isalnum() and c not in "-._") or not c.isprintable()), "")
+    labels = host.removesuffix(".").split(".")
+    if odd:
+        why = f"{odd!r} is in it"
+    elif not all(labels):
+        why = "there is nothing between its dots"
+    elif max(map(len, labels)) > 63:
+        why = "a part of it has more than 63 characters"
+    elif len(host) > 254:
+        why = "it has more than 253 characters"
+    else:
+        return
+    raise ConfigurationError(f"url: {host[:300]!r} cannot be a host's name: {why}", "url")
 
 
 def _typed(key: Key, value: Any) -> Any:
@@ -114,6 +149,6 @@ def _typed(key: Key, value: Any) -> Any:
     except ConfigurationError:
         try:
             return json.loads(value.lower() if value.lower() in ("true", "false") else value)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
     return value

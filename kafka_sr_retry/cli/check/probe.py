@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from kafka_sr_retry import answers
 from kafka_sr_retry.clock import Clock
@@ -44,15 +44,30 @@ class Probe:
         settings: the client's; ``total_timeout`` bounds the questions together.
         url: the endpoint.
         subject: the scratch subject.
+        credentials: whose close ends the questions.
+        lasting: serve the removal once those are closed.
         write: whether to register there, and to remove it again.
+
+    Attributes:
+        writes: whether something is, or may be, there to be removed.
     """
 
     def __init__(
-        self, settings: ClientSettings, url: str, credentials: Credentials, clock: Clock, *, subject: str, write: bool
+        self,
+        settings: ClientSettings,
+        url: str,
+        credentials: Credentials,
+        lasting: Credentials,
+        clock: Clock,
+        *,
+        subject: str,
+        write: bool,
     ) -> None:
+        self.writes = False
         self._settings = settings
         self._url = url
         self._credentials = credentials
+        self._lasting = lasting
         self._clock = clock
         self._subject = f"{settings.context}{subject}" if settings.context else subject
         self._write = write
@@ -156,7 +171,7 @@ class Probe:
             row = decide(outcome)
             self._requests += 1
             self._answers[name] = Answer(
-                row, outcome, self._clock.now() - began, _elsewhere(reply.url, self._url, request.path)
+                row, outcome, self._clock.now() - began, self._elsewhere(reply.url, request.path)
             )
             if row.action in (Action.NEXT, Action.REST, Action.NO_LEADER):
                 self._failures.append(f"{request.method} {request.path.partition('?')[0]}: {outcome.detail}")
@@ -166,6 +181,13 @@ class Probe:
         return self._answers.get(name)
 
     def _register(self) -> tuple[Trace, str]:
+        self.writes = True
+        try:
+            return self._register_and_remove()
+        finally:
+            self.writes = False
+
+    def _register_and_remove(self) -> tuple[Trace, str]:
         before = self._requests
         registered = self._ask("register", questions.register(self._subject), self._writing)
         if registered is None:
@@ -206,7 +228,7 @@ class Probe:
             self._clock,
             settings.request_timeout,
             lambda _: None,
-            self._credentials,
+            _Lasting(self._credentials, self._lasting, self._stopped),
             read=self._read,
         )
         sent = loop.send(request, Call(request, False, self._clock.now(), lambda: until))
@@ -215,7 +237,26 @@ class Probe:
     def _read(
         self, reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False, secrets: Sequence[str] = ()
     ) -> Outcome:
-        return answers.read(reply, request, renewable=renewable, secrets=(*secrets, *_secrets(self._settings)))
+        secrets = *secrets, *self._secrets()
+        outcome = answers.read(reply, request, renewable=renewable, secrets=secrets)
+        return replace(outcome, value=questions.as_told(outcome.value, secrets))
+
+    def _secrets(self) -> tuple[str, ...]:
+        """What a server must not make us tell, even if it says it; a header's value that is short hides no secret."""
+        given = self._settings.http_headers.values()
+        without_scheme = (value.partition(" ")[2] for value in given)
+        return *self._access.secrets, *(value for value in (*given, *without_scheme) if len(value) >= 8)
+
+    def _elsewhere(self, answered: str, path: str) -> str | None:
+        """The endpoint that answered, where it is not the one that was asked; a query may hold secrets."""
+        if not answered or answered == self._url + path:
+            return None
+        bare = urlunsplit(urlsplit(answered)._replace(query="", fragment=""))
+        secrets = self._secrets()
+        encoded = (quote(secret, safe=safe) for secret in secrets for safe in ("", "/"))
+        return answers.told(
+            bare.removesuffix(path.partition("?")[0]).rstrip("/"), (*secrets, *encoded), questions.LONGEST
+        )
 
     def _handshake(self) -> Handshake | None:
         """With the endpoint. A certificate that is not trusted is looked at once more for its end, with no trust in it:
@@ -251,18 +292,25 @@ def _told(failure: Failure) -> str:
     return "; ".join(text for _, text in failure.answers) or failure.advice
 
 
-def _secrets(settings: ClientSettings) -> tuple[str, ...]:
-    """Headers' values that a server must not make us tell, even if it says them; one that is short hides no secret."""
-    return tuple(value for value in settings.http_headers.values() if len(value) >= 8)
-
-
 def _unauthorized(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() != "authorization"}
 
 
-def _elsewhere(answered: str, endpoint: str, path: str) -> str | None:
-    """The endpoint that answered, where it is not the one that was asked; a query may hold secrets."""
-    if not answered or answered == endpoint + path:
-        return None
-    bare = urlunsplit(urlsplit(answered)._replace(query="", fragment=""))
-    return bare.removesuffix(path.partition("?")[0]).rstrip("/")
+class _Lasting:
+    """The questions' credentials, and others where an interrupt has closed these: a token that has run out since then
+    can still be had."""
+
+    def __init__(self, first: Credentials, then: Credentials, closed: threading.Event) -> None:
+        self.renewable = first.renewable
+        self._first = first
+        self._then = then
+        self._closed = closed
+
+    def access(self, call: Call, refused: Access | None) -> Access | Failure:
+        found = self._first.access(call, refused)
+        if isinstance(found, Failure) and self._closed.is_set():
+            return self._then.access(call, refused)
+        return found
+
+    def close(self) -> None:
+        """They are closed where they were made."""

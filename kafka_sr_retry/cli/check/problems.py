@@ -58,7 +58,7 @@ _ADVICE = {
     "not_a_registry": "This does not look like a Schema Registry: check the URL and its path.",
     "wrong_path": "The server knows no such path: check the URL's (Apicurio's ends in /apis/ccompat/v7).",
     "bad_redirect": "Give the URL that it redirects to, or mend the redirect.",
-    "unsendable": "Check http.headers and proxy.",
+    "unsendable": "Check the host's name in the URL, http.headers, proxy, and where the URL redirects to.",
     "server_error": "Look into the registry's log; a gateway's page means that the registry behind it is away.",
     "unavailable": "It asks to be left alone for a while: check again then.",
     "rate_limited": "It takes no more requests for now: check its limits, or check again later.",
@@ -118,7 +118,7 @@ def problems(seen: Seen, found: EndpointFindings, *, needs_writes: bool) -> Iter
 def _of_answers(seen: Seen, found: EndpointFindings, needs_writes: bool) -> Iterator[Problem]:
     if seen.no_token:
         advice = "Check bearer.auth.*: client.id, client.secret, scope and issuer.endpoint.url."
-        yield Problem("error", "token", seen.url, f"No access token could be had: {seen.no_token}.", advice)
+        yield Problem("error", "token", seen.url, f"No access token could be had: {_short(seen.no_token)}.", advice)
         return
     if "config" not in seen.answers:
         yield Problem("error", "timeout", seen.url, "The time was over before anything was asked.", "Raise --timeout.")
@@ -159,7 +159,7 @@ def _words(answer: Answer) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 200 else text[:200] + "..."
+    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _sentence(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,27 @@ SCRATCH = Schema(
     '"fields": [{"name": "check", "type": "string"}]}'
 )
 """The same each time, so that it uses up one id."""
+
+LONGEST = 199
+"""Characters of what a registry says; an ellipsis comes after them."""
+
+_MOST_CLUSTERS = 8
+
+_OWN_WORDS = frozenset(
+    {"READWRITE", "READONLY", "READONLY_OVERRIDE", "IMPORT", "FORWARD"}
+    | {"NONE", "FULL", "BACKWARD", "FULL_TRANSITIVE", "BACKWARD_TRANSITIVE", "FORWARD_TRANSITIVE"}
+)
+"""Modes and compatibility levels: no secret, even if a short password is a part of one."""
+
+
+def as_told(result: Any, secrets: Sequence[str]) -> Any:
+    """An answer's result with its texts as people may see them; ``None`` for one that holds nothing to see."""
+    if isinstance(result, str):
+        return result if result in _OWN_WORDS else answers.told(result, secrets, LONGEST) or None
+    if isinstance(result, dict):
+        told = {as_told(name, secrets): as_told(text, secrets) for name, text in result.items()}
+        return {name: text for name, text in told.items() if name and text} or None
+    return result
 
 
 def _get(path: str, asked: str, expects: Any, *, optional: bool = False) -> RegistryRequest[Any]:
@@ -42,11 +64,11 @@ def _cluster(content: Any) -> dict[str, str]:
     """Confluent's ``{"scope": {"clusters": {...}}, "id": ""}``."""
     scope = content.get("scope") if isinstance(content, dict) else None
     clusters = scope.get("clusters") if isinstance(scope, dict) else None
-    given = {**(clusters if isinstance(clusters, dict) else {}), **({"id": content["id"]} if scope else {})}
+    given = {**(clusters if isinstance(clusters, dict) else {}), **({"id": content.get("id")} if scope else {})}
     found = {str(name): value for name, value in given.items() if isinstance(value, str) and value}
     if not found:
         raise BadAnswer("it names no cluster")
-    return found
+    return dict(sorted(found.items())[:_MOST_CLUSTERS])
 
 
 CONFIG = _get("/config", "get the compatibility level", _text("compatibilityLevel"))

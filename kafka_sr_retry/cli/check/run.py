@@ -28,21 +28,22 @@ class Checked:
     interrupted: int
 
 
-def check(given: Given, *, write: bool, subject: str, on_interrupt: Callable[[], None]) -> Checked:
+def check(given: Given, *, write: bool, subject: str, on_interrupt: Callable[[bool], None]) -> Checked:
     """Asks all endpoints.
 
     Args:
         subject: what the scratch subjects' names begin with.
-        on_interrupt: called once Ctrl-C or SIGTERM has ended the questions.
+        on_interrupt: called once Ctrl-C or SIGTERM has ended the questions, with whether something is left to remove.
 
     Raises:
         ConfigurationError: a TLS file that cannot be read.
     """
     settings, clock = given.settings, Clock()
     began = time.monotonic()
-    shown = credentials(settings, RotatingTls(settings.tls, settings.tls.contexts()), clock, lambda _: None)
+    tls = RotatingTls(settings.tls, settings.tls.contexts())
+    shown, lasting = (credentials(settings, tls, clock, lambda _: None) for _ in range(2))
     probes = [
-        Probe(settings, url, shown, clock, subject=f"{subject}-{uuid.uuid4().hex[:12]}", write=write)
+        Probe(settings, url, shown, lasting, clock, subject=f"{subject}-{uuid.uuid4().hex[:12]}", write=write)
         for url in settings.urls.urls
     ]
 
@@ -50,13 +51,14 @@ def check(given: Given, *, write: bool, subject: str, on_interrupt: Callable[[],
         for probe in probes:
             probe.stop()
         shown.close()
-        on_interrupt()
+        on_interrupt(any(probe.writes for probe in probes))
 
     with _interrupts(stop) as signals, ThreadPoolExecutor(len(probes)) as pool:
         futures = [pool.submit(probe.look) for probe in probes]
         while wait(futures, timeout=1).not_done:  # a wait without end hears no Ctrl-C on Windows
             pass
     shown.close()
+    lasting.close()
     found = report(
         [future.result() for future in futures],
         datetime.now(timezone.utc),

@@ -22,9 +22,24 @@ _Fact = tuple[str, str, str]
 """Mark, name, what was found."""
 
 
+class _Console(Console):
+    """Rich's own ends the process with 1, which says that something is wrong."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def show(report: Report) -> None:
-    """On the standard output."""
-    console = Console(highlight=False)
+    """On the standard output, at once: a reader that leaves after its first line gets it all.
+
+    Raises:
+        OSError: it could not be written; ``BrokenPipeError``: the reader has left.
+    """
+    with _Console(highlight=False) as console:
+        _show(console, report)
+
+
+def _show(console: Console, report: Report) -> None:
     for endpoint in report.endpoints:
         console.print(Text(endpoint.url, "bold", overflow="fold"))
         table = _grid()
