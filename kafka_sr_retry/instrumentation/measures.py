@@ -155,11 +155,10 @@ def measured(event: Event) -> Iterator[Measured]:
     """What an event adds to which metrics."""
     match event:
         case AttemptEvent():
-            endpoint = endpoint_label(event.endpoint)
             status = "none" if event.status is None else str(known_status(event.status))
             error_code = _error_code_label(event.status, event.error_code)
-            yield ATTEMPTS, (endpoint, status, error_code, event.outcome), 1
-            yield ATTEMPT_DURATION, (endpoint,), event.seconds
+            yield ATTEMPTS, (event.endpoint, status, error_code, event.outcome), 1
+            yield ATTEMPT_DURATION, (event.endpoint,), event.seconds
         case SuccessEvent() | RefusalEvent() | GiveUpEvent():
             result = result_of(event)
             yield CALL_DURATION, (event.operation, result), event.seconds
@@ -194,11 +193,6 @@ def result_of(event: SuccessEvent | RefusalEvent | GiveUpEvent) -> str:
     return "success" if isinstance(event, SuccessEvent) else "give_up"
 
 
-def endpoint_label(endpoint: str) -> str:
-    """A token server's URL may have a query, which belongs to nobody else."""
-    return endpoint.partition("?")[0]
-
-
 def known_status(status: int) -> int:
     """The status, or its class where HTTP defines no such status (RFC 9110, section 15)."""
     return status if status in _STATUSES else min(status // 100, 5) * 100
@@ -223,14 +217,17 @@ class Watched:
     def add(self, client: SchemaRegistryClient) -> None:
         self._clients.add(weakref.ref(client, self._clients.discard))
 
-    def read(self) -> Iterator[Measured]:
-        """The gauges as they are now. Where clients share an endpoint, the one that it fares worst with counts."""
-        clients = [client for reference in list(self._clients) if (client := reference()) is not None]
-        states = [client.state() for client in clients]
-        endpoints = [endpoint for state in states for endpoint in state.endpoints]
-        for name in dict.fromkeys(endpoint.endpoint for endpoint in endpoints):
-            yield BREAKER_OPEN, (name,), int(any(each.open for each in endpoints if each.endpoint == name))
-            if name != WRITES:
-                yield ENDPOINT_UP, (name,), int(all(each.up for each in endpoints if each.endpoint == name))
-        yield KNOWN_IDS, (), sum(state.known for state in states)
-        yield CALLS_WAITING, (), sum(state.waiting for state in states)
+    def living(self) -> set[SchemaRegistryClient]:
+        return {client for reference in list(self._clients) if (client := reference()) is not None}
+
+
+def read_gauges(*watched: Watched) -> Iterator[Measured]:
+    """The gauges as they are now. Where clients share an endpoint, the one that it fares worst with counts."""
+    states = [client.state() for client in set().union(*(each.living() for each in watched))]
+    endpoints = [endpoint for state in states for endpoint in state.endpoints]
+    for name in dict.fromkeys(endpoint.endpoint for endpoint in endpoints):
+        yield BREAKER_OPEN, (name,), int(any(each.open for each in endpoints if each.endpoint == name))
+        if name != WRITES:
+            yield ENDPOINT_UP, (name,), int(all(each.up for each in endpoints if each.endpoint == name))
+    yield KNOWN_IDS, (), sum(state.known for state in states)
+    yield CALLS_WAITING, (), sum(state.waiting for state in states)

@@ -6,11 +6,11 @@ and later (stable), whose context goes with the request.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from kafka_sr_retry.events import (
@@ -35,9 +35,9 @@ from .measures import (
     GAUGES,
     Metric,
     Watched,
-    endpoint_label,
     known_status,
     measured,
+    read_gauges,
     result_of,
     series_at_zero,
 )
@@ -52,28 +52,36 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 if TYPE_CHECKING:
-    from contextvars import Token
-
     from kafka_sr_retry.client import SchemaRegistryClient
 
 __all__ = ["OpenTelemetryInstrumentation"]
 
 _Attributes = dict[str, Any]
 
-_look_up_instead_of: ContextVar[SpanContext | None] = ContextVar("look_up_instead_of", default=None)
-"""The call whose schema may not be registered, in the thread that goes on with the look-up."""
+_OPEN = context.create_key("kafka_sr_retry")
+"""In a context, the spans of all instrumentations that are open there, the innermost last."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Current:
-    """A span that is its thread's current one."""
+    """A span that is its thread's current one.
 
+    Attributes:
+        whose: the instrumentation that has begun it.
+        own: its context, as it would be if no other instrumentation listened.
+        before: the context that was the current one.
+    """
+
+    whose: object
     span: Span
-    token: Token[context.Context]
+    own: context.Context
+    before: context.Context
 
     @classmethod
-    def begin(cls, span: Span) -> _Current:
-        return cls(span, context.attach(trace.set_span_in_context(span)))
+    def begin(cls, whose: object, span: Span, around: context.Context) -> _Current:
+        made = cls(whose, span, trace.set_span_in_context(span, around), context.get_current())
+        context.attach(context.set_value(_OPEN, (*_open(), made), made.own))
+        return made
 
     def end(self, attributes: Mapping[str, Any], error: str | None, description: str | None = None) -> None:
         """``error``: its low-cardinality name, ``None`` for none."""
@@ -84,7 +92,20 @@ class _Current:
                 self.span.set_status(Status(StatusCode.ERROR, description))
             self.span.end()
         finally:
-            context.detach(self.token)
+            if self in _open():  # else one that began before it has ended, and its context from before is back
+                context.attach(self.before)
+
+
+def _open() -> tuple[_Current, ...]:
+    return cast("tuple[_Current, ...]", context.get_value(_OPEN) or ())
+
+
+def _around(whose: object) -> context.Context:
+    """What would be the current context if no other instrumentation listened."""
+    spans = _open()
+    if not spans or trace.get_current_span() is not spans[-1].span:
+        return context.get_current()
+    return next((each.own for each in reversed(spans) if each.whose is whose), spans[0].before)
 
 
 class OpenTelemetryInstrumentation:
@@ -107,7 +128,7 @@ class OpenTelemetryInstrumentation:
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
     ) -> None:
-        self._providers = tracer_provider, meter_provider
+        self._own_providers = (tracer_provider, meter_provider) != (None, None)
         self._tracer = trace.get_tracer("kafka_sr_retry", __version__, tracer_provider)
         meter = metrics.get_meter("kafka_sr_retry", __version__, meter_provider)
         self._measures = {metric: _made(meter, metric) for metric in COUNTED if metric is not ATTEMPT_DURATION}
@@ -120,6 +141,7 @@ class OpenTelemetryInstrumentation:
         self._watched = _watched_by(meter_provider, meter)
         self._calls: dict[int, _Current] = {}
         self._attempts: dict[int, _Current] = {}
+        self._thread = threading.local()  # the refused call, where the thread goes on with a look-up
 
     def __call__(self, event: Event) -> None:
         try:
@@ -134,8 +156,18 @@ class OpenTelemetryInstrumentation:
                 self._measures[metric](0, dict(zip(metric.labels, labels, strict=True)))
         self._watched.add(client)
 
+    def __copy__(self) -> OpenTelemetryInstrumentation:
+        return self
+
+    def __deepcopy__(self, memo: object) -> OpenTelemetryInstrumentation:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._providers
+        if self._own_providers:
+            raise TypeError(
+                "an OpenTelemetryInstrumentation with a provider of its own cannot be pickled: make it anew"
+            )
+        return type(self), ()
 
     def _measure(self, event: Event) -> None:
         for metric, labels, amount in measured(event):
@@ -170,14 +202,16 @@ class OpenTelemetryInstrumentation:
                 self._note(event, "body_lost", endpoint=event.endpoint, bytes_sent=event.bytes_sent)
 
     def _begin_call(self, event: CallStartEvent) -> None:
-        refused = _look_up_instead_of.get()
-        _look_up_instead_of.set(None)
+        refused: SpanContext | None = getattr(self._thread, "refused", None)
+        self._thread.refused = None
+        around = _around(self)
         span = self._tracer.start_span(
             f"kafka_sr_retry {event.operation}",
+            around,
             attributes=_ours(operation=event.operation, asked=event.asked),
             links=[] if refused is None else [Link(refused)],
         )
-        self._calls[event.call] = _Current.begin(span)
+        self._calls[event.call] = _Current.begin(self, span, around)
 
     def _end_call(self, event: SuccessEvent | RefusalEvent | GiveUpEvent) -> None:
         call = self._calls.pop(event.call, None)
@@ -190,35 +224,36 @@ class OpenTelemetryInstrumentation:
             attributes |= _ours(reason=event.reason)
             error = None if result == "look_up" else event.reason
         if not isinstance(event, GiveUpEvent):
-            attributes |= _ours(endpoint=endpoint_label(event.endpoint))
+            attributes |= _ours(endpoint=event.endpoint)
         call.end(attributes, error)
         if result == "look_up":
-            _look_up_instead_of.set(call.span.get_span_context())
+            self._thread.refused = call.span.get_span_context()
 
     def _begin_attempt(self, event: AttemptStartEvent) -> None:
-        attributes = _ours(endpoint=endpoint_label(event.endpoint))
+        attributes = _ours(endpoint=event.endpoint)
         over_http = _is_http(event)
         if over_http:
             attributes |= _request(event)
-            url = event.url
-            attributes["url.full"] = url.partition("?")[0] if event.operation == "token" else url
+            attributes["url.full"] = event.url
             attributes["http.request.header.x-request-id"] = [event.request_id]
             if event.number > 1:
                 attributes["http.request.resend_count"] = event.number - 1
+        call = self._calls.get(event.call)
+        around = _around(self) if call is None else call.own
         span = self._tracer.start_span(
             event.method if over_http else f"{event.method} {event.endpoint}",
+            around,
             kind=SpanKind.CLIENT if over_http else SpanKind.INTERNAL,
             attributes=attributes,
         )
-        self._attempts[event.call] = _Current.begin(span)
+        self._attempts[event.call] = _Current.begin(self, span, around)
         propagate.inject(event.headers)
 
     def _end_attempt(self, event: AttemptEvent) -> None:
         attempt = self._attempts.pop(event.call, None)
         if attempt is None:
             return
-        code = event.error_code
-        attributes = _ours(outcome=event.outcome, error_code=code if code and code.bit_length() < 64 else None)
+        attributes = _ours(outcome=event.outcome, error_code=event.error_code)
         if _is_http(event):
             attributes["http.response.status_code"] = event.status
             attributes["http.request.body.size"] = event.bytes_sent or None
@@ -265,23 +300,27 @@ def _made(meter: metrics.Meter, metric: Metric) -> Callable[[float, _Attributes]
     return meter.create_counter(name, metric.unit, metric.meaning).add
 
 
+_GLOBAL = metrics.get_meter_provider
+"""Stands for the global provider, which may be set later."""
+
 _watched: weakref.WeakKeyDictionary[object, Watched] = weakref.WeakKeyDictionary()
 
 
 def _watched_by(provider: metrics.MeterProvider | None, meter: metrics.Meter) -> Watched:
     """The clients behind a provider's gauges; the SDK ignores the callback of a gauge that is there already."""
-    whose = provider or metrics.get_meter_provider  # stands for the global one, which may be set later
-    watched = _watched.setdefault(whose, Watched())
+    whose = _GLOBAL if provider is None or provider is _GLOBAL() else provider
     for metric in GAUGES:
-        meter.create_observable_gauge(f"kafka_sr_retry.{metric.name}", [_reading(watched, metric)], "", metric.meaning)
-    return watched
+        meter.create_observable_gauge(f"kafka_sr_retry.{metric.name}", [_reading(whose, metric)], "", metric.meaning)
+    return _watched.setdefault(whose, Watched())
 
 
-def _reading(watched: Watched, metric: Metric) -> Callable[[metrics.CallbackOptions], Iterable[metrics.Observation]]:
+def _reading(whose: object, metric: Metric) -> Callable[[metrics.CallbackOptions], Iterable[metrics.Observation]]:
     def read(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        both = _GLOBAL, _GLOBAL()  # a provider may have become the global one
+        watched = [_watched.get(each) for each in (both if whose in both else (whose,))]
         return [
             metrics.Observation(value, dict(zip(metric.labels, labels, strict=True)))
-            for measure, labels, value in watched.read()
+            for measure, labels, value in read_gauges(*filter(None, watched))
             if measure is metric
         ]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka_sr_retry.events import Event
 
-from .measures import BUCKETS, COUNTED, GAUGES, Labels, Metric, Watched, measured, series_at_zero
+from .measures import BUCKETS, COUNTED, GAUGES, Labels, Metric, Watched, measured, read_gauges, series_at_zero
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
@@ -41,8 +41,8 @@ class PrometheusInstrumentation:
 
         {"schema.registry.event_cb": PrometheusInstrumentation(), ...}
 
-    It may listen to any number of clients; all with the same ``registry`` count together. The gauges show the clients
-    that are alive when they are read.
+    It may listen to any number of clients; all with the same ``registry`` count together, and an event once. The gauges
+    show the clients that are alive when they are read.
 
     A forked child goes on from its parent's numbers and needs an endpoint of its own to be scraped. With
     ``PROMETHEUS_MULTIPROC_DIR`` the counters and histograms of all processes are added up; the gauges are left out
@@ -55,12 +55,14 @@ class PrometheusInstrumentation:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._registry = registry
         with _lock:
-            collector = _collectors.get(registry)
-            if collector is None:
-                collector = _Collector()
-                registry.register(collector)
-                _collectors[registry] = collector
-        self._collector = collector
+            known = _collectors.get(registry)
+            self._collector = known or _Collector()
+            try:
+                registry.register(self._collector)  # anew where it has been unregistered
+            except ValueError:
+                if known is None:
+                    raise
+            _collectors[registry] = self._collector
 
     def __call__(self, event: Event) -> None:
         self._collector.take(event)
@@ -69,8 +71,16 @@ class PrometheusInstrumentation:
         """Given each new client that it listens to, before its first call."""
         self._collector.watch(client)
 
+    def __copy__(self) -> PrometheusInstrumentation:
+        return self
+
+    def __deepcopy__(self, memo: object) -> PrometheusInstrumentation:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), () if self._registry is REGISTRY else (self._registry,)
+        if self._registry is not REGISTRY:
+            raise TypeError("a PrometheusInstrumentation with a registry of its own cannot be pickled: make it anew")
+        return type(self), ()
 
 
 class _Collector(Collector):
@@ -78,9 +88,13 @@ class _Collector(Collector):
 
     def __init__(self) -> None:
         self._watched = Watched()
+        self._thread = threading.local()
         self._metrics = {metric: _made(metric) for metric in COUNTED}
 
     def take(self, event: Event) -> None:
+        if getattr(self._thread, "last", None) is event:  # another listener with this registry has given it
+            return
+        self._thread.last = event
         with _lock:
             for metric, labels, amount in measured(event):
                 series = self._series(metric, labels)
@@ -105,7 +119,7 @@ class _Collector(Collector):
             counted = [family for metric in self._metrics.values() for family in metric.collect()]
         yield from counted
         gauges = _families()
-        for metric, labels, value in self._watched.read():
+        for metric, labels, value in read_gauges(self._watched):
             gauges[metric].add_metric(labels, value)
         yield from gauges.values()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import pickle
@@ -14,12 +15,12 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytest
 from confluent_kafka import SerializingProducer
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.metrics import NoOpCounter, NoOpMeter, NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -31,7 +32,15 @@ from servers import TokenServer
 
 from kafka_sr_retry import AvroSerializerBuilder, Schema, SchemaRegistryClient, SchemaRegistryError
 from kafka_sr_retry.clock import Clock
-from kafka_sr_retry.events import AttemptEvent, AttemptStartEvent, CallStartEvent, Event, GiveUpEvent, SuccessEvent
+from kafka_sr_retry.events import (
+    AttemptEvent,
+    AttemptStartEvent,
+    CallStartEvent,
+    Event,
+    GiveUpEvent,
+    RefusalEvent,
+    SuccessEvent,
+)
 from kafka_sr_retry.instrumentation.opentelemetry import OpenTelemetryInstrumentation
 from kafka_sr_retry.testing import (
     Answer,
@@ -92,10 +101,11 @@ class Telemetry:
         self,
         *urls: str,
         hear: Callable[[Event], object] | None = None,
+        listeners: list[Callable[[Event], object]] | None = None,
         clock: Clock | None = None,
         **conf: Any,
     ) -> SchemaRegistryClient:
-        listeners = [self.instrumentation, *([] if hear is None else [hear])]
+        listeners = listeners or [self.instrumentation, *([] if hear is None else [hear])]
         named = {key.replace("_", "."): value for key, value in conf.items()}
         conf = {"url": list(urls), "event_cb": listeners, **named}
         made = SchemaRegistryClient(conf, clock=clock or SkippingClock())
@@ -169,6 +179,17 @@ def sent(headers: Mapping[str, str]) -> tuple[int, int]:
 
 def attributes(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
+
+
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 # -- spans -------------------------------------------------------------------------------------
@@ -434,6 +455,66 @@ def test_the_callers_context_comes_back_on_the_calls_thread(
     ]
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["first begun, first ended", "first begun, last ended"])
+def test_each_of_two_builds_the_trace_that_it_would_build_alone(
+    order: int, telemetry: Telemetry, schema_registry: SchemaRegistryServer
+) -> None:
+    other = Telemetry()
+    both = [telemetry.instrumentation, other.instrumentation]
+    before: list[context.Context] = []
+    ended: list[bool] = []
+
+    def hear(event: Event) -> None:
+        ends = isinstance(event, AttemptEvent | SuccessEvent | RefusalEvent)
+        if isinstance(event, CallStartEvent | AttemptStartEvent):
+            before.append(context.get_current())
+        for listener in both[:: order if ends else 1]:
+            listener(event)
+        if ends:
+            ended.append(context.get_current() is before.pop())
+
+    schema_registry.register("orders-value", ORDER.schema_str or "")
+    schema_registry.fail_next(error(503), error(503), error(403))
+    client = telemetry.client(
+        schema_registry.url,
+        listeners=[hear],
+        bearer_auth_credentials_source="CUSTOM",
+        bearer_auth_custom_provider_function=lambda config: "token",
+        bearer_auth_custom_provider_config={},
+    )
+    with other.stack, telemetry.tracer.start_as_current_span("place order"):
+        client.register_schema("orders-value", ORDER)
+    caller = telemetry.spans[0]
+    assert ended == [True] * 14  # register, look up and four tokens, and the attempts of each
+    for spans in (telemetry.spans[1:], other.spans):
+        names = {ids(caller): "caller"} | {ids(span): span.name for span in spans}
+        assert Counter((span.name, names.get(parent(span) or (0, 0))) for span in spans) == {
+            ("kafka_sr_retry register", "caller"): 2,
+            ("kafka_sr_retry token", "kafka_sr_retry register"): 4,
+            ("CALL bearer.auth.custom.provider.function", "kafka_sr_retry token"): 4,
+            ("POST", "kafka_sr_retry register"): 4,
+        }
+        (link,) = [link for span in spans for link in span.links]  # of the look-up to the registration
+        assert (link.context.trace_id, link.context.span_id) == ids(spans[0])
+
+
+@pytest.mark.parametrize("spanned", [True, False])
+def test_a_call_that_a_request_brings_about_is_below_the_users_span_or_else_the_attempts(
+    spanned: bool, telemetry: Telemetry, schema_registry: SchemaRegistryServer
+) -> None:
+    with SchemaRegistryServer() as other:
+        inner = telemetry.client(other.url)
+
+        def sign(request: Any) -> Any:
+            with telemetry.tracer.start_as_current_span("sign") if spanned else nullcontext():
+                inner.register_schema("keys-value", ORDER)
+            return request
+
+        telemetry.client(schema_registry.url, http_auth=sign).register_schema("orders-value", ORDER)
+    _, within = telemetry.calls()
+    assert parent(within) == ids(next(span for span in telemetry.spans if span.name == ("sign" if spanned else "POST")))
+
+
 def test_no_credential_is_in_a_span_or_metric(telemetry: Telemetry, schema_registry: SchemaRegistryServer) -> None:
     url = schema_registry.url.replace("://", "://someone:s3cret@")
     schema_registry.fail_next(error(503), reset())
@@ -552,10 +633,10 @@ def test_a_metric_that_fails_leaves_no_span_open(
 def test_an_error_code_that_no_exporter_can_send_is_left_out(
     telemetry: Telemetry, schema_registry: SchemaRegistryServer
 ) -> None:
-    schema_registry.fail_next(error(500, 2**63), error(500, 2**63 - 1))
+    schema_registry.fail_next(error(500, 2**63), error(500, 2**31 - 1))
     telemetry.client(schema_registry.url).register_schema("orders-value", ORDER)
     codes = [attributes(attempt).get("kafka_sr_retry.error_code") for attempt in telemetry.attempts()]
-    assert codes == [None, 2**63 - 1, None]
+    assert codes == [None, 2**31 - 1, None]
 
 
 def test_without_an_sdk_nothing_is_sent_or_broken(schema_registry: SchemaRegistryServer) -> None:
@@ -566,14 +647,7 @@ from kafka_sr_retry.instrumentation.opentelemetry import OpenTelemetryInstrument
 with SchemaRegistryClient({"url": sys.argv[1], "event_cb": OpenTelemetryInstrumentation()}) as client:
     client.register_schema("orders-value", Schema('"string"'))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, schema_registry.url],
-        env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run(code, schema_registry.url)
     assert (done.returncode, done.stderr) == (0, "")
     (request,) = schema_registry.requests
     assert "traceparent" not in request.headers
@@ -583,6 +657,22 @@ def test_it_can_be_pickled_with_its_client(schema_registry: SchemaRegistryServer
     client = SchemaRegistryClient({"url": schema_registry.url, "event_cb": OpenTelemetryInstrumentation()})
     with client, pickle.loads(pickle.dumps(client)) as copy:
         assert copy.register_schema("orders-value", ORDER) == 1
+
+
+def test_a_copy_of_a_configuration_has_the_same_providers(
+    telemetry: Telemetry, schema_registry: SchemaRegistryServer
+) -> None:
+    conf = {"url": schema_registry.url, "event_cb": [telemetry.instrumentation]}
+    for copied in (copy.copy(conf), copy.deepcopy(conf)):
+        with SchemaRegistryClient(copied) as client:
+            client.register_schema("orders-value", ORDER)
+    assert len(telemetry.calls()) == 2
+
+
+def test_one_with_a_provider_of_its_own_says_why_it_cannot_be_pickled(telemetry: Telemetry) -> None:
+    for own in (OpenTelemetryInstrumentation(telemetry.tracers), OpenTelemetryInstrumentation(None, telemetry.meters)):
+        with pytest.raises(TypeError, match="a provider of its own cannot be pickled"):
+            pickle.dumps(own)
 
 
 # -- metrics -----------------------------------------------------------------------------------
@@ -689,6 +779,34 @@ def test_the_gauges_follow_the_clients_that_live(telemetry: Telemetry, schema_re
     measured = telemetry.measured()
     assert measured["kafka_sr_retry.known_ids"] == {labels(): 1}
     assert measured["kafka_sr_retry.endpoint.up"] == {labels(endpoint=url): 1}
+
+
+@pytest.mark.parametrize("early", ["", "O()", "O(meter_provider=metrics.get_meter_provider())", "O(meter_provider=mp)"])
+def test_the_gauges_show_the_clients_of_a_provider_however_it_was_given(
+    early: str, schema_registry: SchemaRegistryServer
+) -> None:
+    code = f"""
+import sys
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from kafka_sr_retry import Schema, SchemaRegistryClient
+from kafka_sr_retry.instrumentation.opentelemetry import OpenTelemetryInstrumentation as O
+reader = InMemoryMetricReader()
+mp = MeterProvider([reader])
+listeners = [{early}]
+metrics.set_meter_provider(mp)
+listeners += [O(), O(meter_provider=mp), O(meter_provider=MeterProvider())]
+clients = [SchemaRegistryClient({{"url": sys.argv[1], "event_cb": each}}) for each in listeners]
+clients.append(SchemaRegistryClient({{"url": sys.argv[1], "event_cb": listeners[:-1]}}))
+for client in clients:
+    client.register_schema("orders-value", Schema('"string"'))
+data = reader.get_metrics_data()
+found = [m for resource in data.resource_metrics for scope in resource.scope_metrics for m in scope.metrics]
+print([p.value for m in found if m.name == "kafka_sr_retry.known_ids" for p in m.data.data_points])
+"""
+    done = run(code, schema_registry.url)
+    assert (done.stdout.strip(), done.stderr) == (f"[{4 if early else 3}]", "")
 
 
 def test_a_producer_is_traced_by_its_configuration(

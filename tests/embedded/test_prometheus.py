@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import pickle
@@ -22,8 +23,9 @@ from typing import Any
 import pytest
 from confluent_kafka import SerializingProducer
 from confluent_kafka.serialization import MessageField, SerializationContext
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 from servers import TokenServer
 
 from kafka_sr_retry import AvroSerializer, AvroSerializerBuilder, Schema, SchemaRegistryClient, SchemaRegistryError
@@ -339,7 +341,8 @@ def test_a_hostile_registry_cannot_multiply_the_series(metrics: Metrics, schema_
         (400, 42201, ("400", "other")),
         (422, 42299, ("422", "other")),
         (422, -1, ("422", "other")),
-        (499, 10**40, ("499", "other")),
+        (499, 2**31 - 1, ("499", "other")),
+        (499, 10**40, ("499", "none")),
         (432, 432, ("400", "other")),
     ],
 )
@@ -480,6 +483,52 @@ def test_two_with_one_registry_count_together(metrics: Metrics, schema_registry:
         assert metrics.scrape()[KNOWN] == {(): 2}
 
 
+def test_two_with_one_registry_at_one_client_count_once(
+    metrics: Metrics, schema_registry: SchemaRegistryServer
+) -> None:
+    apart = Metrics()
+    other = PrometheusInstrumentation(metrics.registry)
+    both_threads = threading.Barrier(2, timeout=GUARD)
+    listeners = [metrics.instrumentation, lambda _: both_threads.wait(), other, other, apart.instrumentation]
+    clients = [SchemaRegistryClient({"url": schema_registry.url, "event_cb": listeners}) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(5):
+            assert list(pool.map(lambda client, n=number: client.register_schema(f"s{n}", ORDER), clients)) == [1, 1]
+    for each in (metrics, apart):
+        assert each.counted(ATTEMPTS) == {(schema_registry.url, "200", "none", "success"): 10}
+        assert each.counted(CALLS) == {("register", "success"): 10}
+        assert each.scrape()[KNOWN] == {(): 10}
+    for client in clients:
+        client.close()
+
+
+def test_a_new_one_shows_again_what_was_unregistered(metrics: Metrics, schema_registry: SchemaRegistryServer) -> None:
+    class Registry(CollectorRegistry):
+        def register(self, collector: Collector) -> None:
+            super().register(collector)
+            registered.append(collector)
+
+    registered: list[Collector] = []
+    metrics.registry = Registry()
+    metrics.instrumentation = PrometheusInstrumentation(metrics.registry)
+    metrics.client(schema_registry.url).register_schema("a", ORDER)
+    PrometheusInstrumentation(metrics.registry)
+    (collector,) = registered
+    metrics.registry.unregister(collector)
+    assert metrics.scrape() == {}
+    metrics.instrumentation = PrometheusInstrumentation(metrics.registry)
+    metrics.client(schema_registry.url).register_schema("b", ORDER)
+    assert metrics.counted(CALLS) == {("register", "success"): 2}
+
+
+def test_names_that_somebody_else_has_registered_are_an_error() -> None:
+    registry = CollectorRegistry()
+    Gauge("kafka_sr_retry_known_ids", "somebody else's", registry=registry)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="kafka_sr_retry_known_ids"):
+            PrometheusInstrumentation(registry)
+
+
 def test_a_known_id_calls_no_listener_in_a_thousand_messages(
     metrics: Metrics, schema_registry: SchemaRegistryServer
 ) -> None:
@@ -613,6 +662,21 @@ def test_it_can_be_pickled_with_its_client(schema_registry: SchemaRegistryServer
     with client, pickle.loads(pickle.dumps(client)) as copy:
         copy.register_schema("orders-value", ORDER)
     assert REGISTRY.get_sample_value(CALLS, labels) == before + 1
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_of_a_configuration_counts_at_the_same_registry(
+    copied: Callable[[Any], Any], metrics: Metrics, schema_registry: SchemaRegistryServer
+) -> None:
+    conf = {"url": schema_registry.url, "event_cb": copied(metrics.instrumentation)}
+    with SchemaRegistryClient(copied(conf)) as client:
+        client.register_schema("orders-value", ORDER)
+    assert metrics.counted(CALLS) == {("register", "success"): 1}
+
+
+def test_one_with_a_registry_of_its_own_says_why_it_cannot_be_pickled(metrics: Metrics) -> None:
+    with pytest.raises(TypeError, match="a registry of its own cannot be pickled"):
+        pickle.dumps(metrics.instrumentation)
 
 
 # -- the extra ---------------------------------------------------------------------------------
