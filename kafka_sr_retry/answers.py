@@ -29,19 +29,19 @@ def read(
         secrets: what must not be told, even if the server does.
     """
     if reply.broke is not None:
-        return Outcome(broke=reply.broke, detail=reply.detail)
+        return Outcome(broke=reply.broke, detail=told(reply.detail, secrets, 300))
     content = _json(reply.body)
     if 200 <= reply.status < 300:
         try:
             return Outcome(status=reply.status, detail=f"{reply.status}", value=request.expects(content))
         except Exception as bad:  # noqa: BLE001 an answer that cannot be read is a bad one, however it is bad
-            detail = f"{reply.status}, but {bad}: {_excerpt(reply.body, secrets)}"
+            detail = f"{reply.status}, but {told(str(bad), secrets, 200)}: {_excerpt(reply.body, secrets)}"
             return Outcome(broke=Break.BAD_ANSWER, status=reply.status, detail=detail)
     error = content if isinstance(content, dict) else {}
     code, message = error.get("error_code"), error.get("message")
     words = message if isinstance(message, str) else ""
-    text = _told(words, secrets, 2000) if words else _excerpt(reply.body, secrets)
-    error_code = code if isinstance(code, int) and not isinstance(code, bool) else None
+    text = told(words, secrets, 2000) if words else _excerpt(reply.body, secrets)
+    error_code = code if isinstance(code, int) and not isinstance(code, bool) and abs(code) <= MAX_ID else None
     shown = f"{reply.status}" if error_code in (None, reply.status) else f"{reply.status}/{error_code}"
     return Outcome(
         status=reply.status,
@@ -62,7 +62,7 @@ def read_token(
     """Like ``read`` for a token's server (RFC 6749, sections 5.1 and 5.2). Of a 2xx nothing is told: there may be a
     token in it."""
     if reply.broke is not None:
-        return Outcome(broke=reply.broke, detail=reply.detail)
+        return Outcome(broke=reply.broke, detail=told(reply.detail, secrets, 300))
     content = _json(reply.body)
     if 200 <= reply.status < 300:
         try:
@@ -71,7 +71,7 @@ def read_token(
             return Outcome(broke=Break.BAD_ANSWER, status=reply.status, detail=f"{reply.status}, but {bad}")
     error = content if isinstance(content, dict) else {}
     words = [error[name] for name in ("error", "error_description") if isinstance(error.get(name), str)]
-    text = _told(": ".join(words), secrets, 2000) if words else _excerpt(reply.body, secrets)
+    text = told(": ".join(words), secrets, 2000) if words else _excerpt(reply.body, secrets)
     return Outcome(
         status=reply.status,
         from_registry=bool(words),
@@ -234,10 +234,10 @@ def _json(body: bytes) -> Any:
 
 
 def _excerpt(body: bytes, secrets: Sequence[str] = ()) -> str:
-    return _told(body[:20_000].decode(errors="replace"), secrets, 200)
+    return told(body[:20_000].decode(errors="replace"), secrets, 200)
 
 
-def _told(text: str, secrets: Sequence[str], longest: int) -> str:
+def told(text: str, secrets: Sequence[str], longest: int) -> str:
     """What a server says, as it may stand in an error or a log: no secret, no line break, no escape, no end of it."""
     for secret in secrets:
         text = text.replace(secret, "***")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import threading
@@ -37,7 +36,6 @@ from .retrying import Answered, Retrying
 from .schema import RegisteredSchema, Schema
 from .tls import RotatingTls
 
-_log = logging.getLogger("kafka_sr_retry")
 _T = TypeVar("_T")
 
 _MARGIN = 0.05
@@ -127,7 +125,7 @@ class SchemaRegistryClient:
         self._known: Memory[RegistryRequest[Any], _Known] = self.memory()
         self._refused: Memory[RegistryRequest[Any], _Known] = self.memory(_REFUSALS)
         self._closed = False
-        self._listeners: tuple[Callable[[Event], object], ...] = (Log(self.clock), *self._settings.event_cb)
+        self._log = Log(self.clock)
         self._start()
         _clients.add(self)
         for listener in self._settings.event_cb:
@@ -535,15 +533,19 @@ class SchemaRegistryClient:
             return self._loop
 
     def _emit(self, event: Event) -> None:
-        for listener in self._listeners:
+        """A listener never breaks a message, not even by SystemExit, and a logging filter that raises is one too."""
+        with suppress(BaseException):
+            self._log(event)
+        for listener in self._settings.event_cb:
             try:
                 listener(event)
                 if isinstance(event, AttemptStartEvent):
                     header_mapping("a listener's headers", event.headers)
-            except BaseException:  # noqa: BLE001 a listener never breaks a message, not even by SystemExit
-                _log.exception("event_cb raised on %s", type(event).__name__)
+            except BaseException:  # noqa: BLE001
                 if isinstance(event, AttemptStartEvent):
                     event.headers.clear()
+                with suppress(BaseException):
+                    self._log.raised(event)
 
 
 def _closed() -> Failure:

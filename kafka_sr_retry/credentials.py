@@ -280,9 +280,10 @@ def _oauth(settings: ClientSettings, tls: RotatingTls, headers: Mapping[str, str
         access = Access({**basic.headers, **form}, (*basic.secrets, secret, quote_plus(secret)))
         fields = {"grant_type": "client_credentials", "scope": settings.bearer_scope}
         body = urlencode({name: value for name, value in fields.items() if value}).encode()
+    name, mark, query = endpoint.partition("?")  # a query may hold a key
     return _Source(
-        endpoint,
-        RegistryRequest("GET" if azure else "POST", "", body, "get an access token", "token", expects),
+        name,
+        RegistryRequest("GET" if azure else "POST", mark + query, body, "get an access token", "token", expects),
         Transport(replace(settings, http_headers={}, http_auth=None, max_in_flight=1), tls, direct=azure),
         answers.read_token,
         access,

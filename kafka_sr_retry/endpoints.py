@@ -116,6 +116,7 @@ class Call:
     skipped: set[str] = field(default_factory=set)
     again: str | None = None
     no_leader: bool = False
+    placed: bool = False
 
     @property
     def deadline(self) -> float:
@@ -131,9 +132,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before ``until``, or until something changes."""
+    """Nothing to do before ``until``, or until something changes.
+
+    Attributes:
+        until: when.
+        for_others: whether other calls will bring the change about, and ``until`` is only the deadline.
+    """
 
     until: float
+    for_others: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +232,9 @@ class Endpoints:
         step = self._step(call, now)
         if isinstance(step, Ask):
             if self._room <= 0:
-                return Wait(call.deadline)
+                return Wait(call.deadline, for_others=True)
             self._room -= 1
+            call.placed = True
             self._line.pop(call, None)
             self._take_probe(call, step.endpoint)
             if self._held(call):
@@ -248,7 +256,7 @@ class Endpoints:
         rest: float | None = None,
     ) -> list[Change]:
         """Takes in what an attempt that ``began`` then brought; ``rest``: seconds the server asked to be left alone."""
-        self._room += 1
+        self._give_back(call)
         self.changed.notify_all()
         call.again = endpoint if action is Action.AGAIN else None
         if action is Action.AGAIN:
@@ -275,10 +283,16 @@ class Endpoints:
 
     def leave(self, call: Call) -> None:
         """The call is over, however it ended."""
+        self._give_back(call)
         self._line.pop(call, None)
         for name in self._outages:
             self._release_probe(call, name)
         self.changed.notify_all()
+
+    def _give_back(self, call: Call) -> None:
+        """Its place among the attempts under way."""
+        self._room += call.placed
+        call.placed = False
 
     def close(self) -> None:
         """Ends every call at its next ``plan``."""
@@ -317,7 +331,8 @@ class Endpoints:
             waited_out = now - call.began > call.deadline - now
             return Stop("the next attempt would come after total.timeout.ms", retry_after, waited_out)
         self._line[call] = blockers
-        return Wait(min((at for at in due if at > now), default=call.deadline))
+        times = [at for at in due if at > now]
+        return Wait(min(times)) if times else Wait(call.deadline, for_others=True)
 
     def _candidates(self, call: Call) -> list[str]:
         """The endpoints that this round has not asked, the one that answered last first."""

@@ -192,7 +192,7 @@ class Retrying:
                 if isinstance(step, Wait) and told:
                     self._clock.wait(self._endpoints.changed, step.until - now)
             if not told and not isinstance(step, Stop):
-                wait = step.until - now if isinstance(step, Wait) else 0.0
+                wait = step.until - now if isinstance(step, Wait) and not step.for_others else 0.0
                 self._emit(RetryEvent(**story.common, round=call.rounds, wait=wait, reason=story.reason))
                 story.rounds = call.rounds
             elif isinstance(step, Ask) and call.asked and step.endpoint != story.endpoint:
@@ -213,7 +213,7 @@ class Retrying:
             "number": story.attempts + 1,
             "request_id": request_id,
         }
-        self._emit(AttemptStartEvent(**common, url=endpoint + request.path, headers=given))
+        self._emit(AttemptStartEvent(**common, url=_shown(request, endpoint + request.path), headers=given))
         began = self._clock.now()
         seconds = min(self._request_timeout, call.deadline - began)
         reply = self._transport.attempt(
@@ -236,7 +236,7 @@ class Retrying:
         self._emit(
             AttemptEvent(
                 **common,
-                url=reply.url,
+                url=_shown(request, reply.url),
                 status=outcome.status,
                 error_code=outcome.error_code,
                 outcome=row.name,
@@ -285,7 +285,9 @@ class Retrying:
         """A call for which no credentials could be had."""
         seconds = self._clock.now() - call.began
         common: dict[str, Any] = {**story.common, "attempts": story.attempts, "seconds": seconds}
-        if issubclass(lost.error, RegistryUnavailableError):
+        if story.registration is not None:
+            self._tell_of_refusal(story, story.registration, seconds)
+        elif issubclass(lost.error, RegistryUnavailableError):
             self._emit(GiveUpEvent(**common, reason="credentials", retry_after=lost.retry_after))
         else:
             status = lost.http_status_code
@@ -320,3 +322,8 @@ class Retrying:
                 look_up=refusal.look_up and story.request.or_else is not None,
             )
         )
+
+
+def _shown(request: RegistryRequest[Any], url: str) -> str:
+    """A token server's URL may hold a key in its query."""
+    return url.partition("?")[0] if request.operation == "token" else url

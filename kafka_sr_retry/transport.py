@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from enum import Enum
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -25,7 +26,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.cookies import RequestsCookieJar
-from requests.utils import get_environ_proxies, select_proxy
+from requests.utils import get_environ_proxies, requote_uri, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ClosedPoolError
@@ -346,18 +347,20 @@ class Transport:
     def _follow(
         self, exchange: _Exchange, request: RegistryRequest[Any], url: str, headers: _Headers, deadline: float
     ) -> Reply:
-        origin = _origin(url)
+        origin, shown = _origin(url), url
         for _ in range(MAX_REDIRECTS + 1):
             reply = self._send(exchange, request, url, headers, deadline, at_home=_origin(url) == origin)
+            reply = replace(reply, url=shown)
             if reply.status not in (301, 302, 307, 308) or "location" not in reply.headers:
                 return reply
             target = urljoin(url, reply.headers["location"])
             if urlsplit(target).scheme not in ("http", "https") or (
                 url.startswith("https:") > target.startswith("https:")
             ):
-                return Reply(url, Break.BAD_REDIRECT, f"HTTP {reply.status} away from {urlsplit(url).scheme}")
+                return Reply(shown, Break.BAD_REDIRECT, f"HTTP {reply.status} away from {urlsplit(url).scheme}")
             url = _without_credentials(target)
-        return Reply(url, Break.BAD_REDIRECT, f"more than {MAX_REDIRECTS} redirects")
+            shown = requote_uri(url.partition("?")[0])
+        return Reply(shown, Break.BAD_REDIRECT, f"more than {MAX_REDIRECTS} redirects")
 
     def _send(
         self,

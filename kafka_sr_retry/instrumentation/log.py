@@ -32,7 +32,8 @@ _log = logging.getLogger("kafka_sr_retry")
 class Log:
     """Writes INFO for a recovery, WARNING for trouble on the way, ERROR for a call that failed, DEBUG for each attempt.
 
-    No line holds a credential, a schema or a message's content.
+    No line holds a credential or a message's content. A registry's words stand in it, masked and cut, and may quote a
+    schema.
 
     Args:
         clock: tells when a minute is over.
@@ -40,7 +41,7 @@ class Log:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._written: dict[type[Event], tuple[float, int]] = {}  # no lock: a fork could leave it held in the child
+        self._written: dict[object, tuple[float, int]] = {}  # no lock: a fork could leave it held in the child
         self._told: set[int] = set()
 
     def __call__(self, event: Event) -> None:
@@ -58,8 +59,9 @@ class Log:
                 text = "%s: %s does not serve (%s), %s is asked next"
                 self._write(logging.WARNING, event, text, event.failed, event.reason, event.next)
             case RetryEvent() if event.round > 1:
-                text = "%s: nobody has served (%s), retry %d comes in %.1f s"
-                self._write(logging.WARNING, event, text, event.reason, event.round, event.wait)
+                when = f"in {event.wait:.1f} s" if event.wait else "at once, or when another call has probed"
+                text = "%s: nobody has served (%s), retry %d comes %s"
+                self._write(logging.WARNING, event, text, event.reason, event.round, when)
             case BreakerEvent():
                 self._tell_of_outage(event)
             case BodyLostEvent():
@@ -97,9 +99,15 @@ class Log:
             text = "%s: recovered, %s is over after %s in %.1f s"
             self._write(logging.INFO, event, text, where, _count(event.failures, "failure"), event.seconds)
 
+    def raised(self, event: Event) -> None:
+        """Called while an exception of another listener is handled."""
+        self._limited("raised", logging.ERROR, "event_cb raised on %s", type(event).__name__, exc_info=True)
+
     def _write(self, level: int, event: Event, text: str, *values: object) -> None:
+        self._limited((type(event), level), level, text, event.asked, *values)
+
+    def _limited(self, kind: object, level: int, text: str, *values: object, exc_info: bool = False) -> None:
         now = self._clock.now()
-        kind = type(event)
         since, lines = self._written.get(kind, (now, 0))
         left_out = 0
         if now - since >= PERIOD:
@@ -108,7 +116,7 @@ class Log:
         self._written[kind] = since, lines + 1
         if lines < LINES:
             more = f" ({left_out} more lines like this one were left out)" if left_out else ""
-            _log.log(level, text + more, event.asked, *values)
+            _log.log(level, text + more, *values, exc_info=exc_info)
 
 
 def _count(number: int, what: str) -> str:

@@ -87,10 +87,11 @@ class World:
         return scheme == "Bearer" and self.accepts(token)
 
     def client(self, *urls: str, **conf: Any) -> SchemaRegistryClient:
+        listen = conf.pop("listen", self.events.append)
         given = {key.replace("_", "."): value for key, value in conf.items()}
         common = {
             "url": list(urls) or [self.registry.url],
-            "event_cb": self.events.append,
+            "event_cb": listen,
             "ssl.ca.location": False,
             "total.timeout.ms": 10_000,
             "retries.wait.ms": 5,
@@ -681,7 +682,8 @@ def test_azures_own_service_is_asked_unless_another_is_named() -> None:
     client = SchemaRegistryClient(URL | AZURE | {"bearer.auth.issuer.endpoint.query": "a=b", "ssl.ca.location": False})
     client._retrying()
 
-    assert client._credentials._endpoints.urls == ("http://169.254.169.254/metadata/identity/oauth2/token?a=b",)
+    assert client._credentials._endpoints.urls == ("http://169.254.169.254/metadata/identity/oauth2/token",)
+    assert client._credentials._request.path == "?a=b"
     client.close()
 
 
@@ -1200,3 +1202,32 @@ def test_neither_netrc_nor_ca_bundles_of_the_environment_change_what_was_configu
     nobody = world.serve(SchemaRegistryServer(ssl_context=context))
     assert world.client(nobody.url, **files.conf()).register_schema("s", ORDER) == 1
     assert "Authorization" not in nobody.requests[0].headers
+
+
+def test_the_query_of_a_token_server_is_told_nowhere(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "kafka_sr_retry")
+    world.tokens.fail_always(error(503))
+    url = f"{world.tokens.endpoint}?code=s3cretkey"
+    client = world.oauth(**{"bearer.auth.issuer.endpoint.url": url, "max.retries": 4})
+    lost = failed(lambda: client.register_schema("s", ORDER))
+    assert world.tokens.requests[0].path.endswith("?code=s3cretkey")
+    assert "outage of" in caplog.text
+    assert "s3cretkey" not in f"{lost} {caplog.text} {world.events}"
+
+
+def test_a_refusal_is_told_though_the_look_up_in_its_place_has_no_token(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse_the_next_token(event: Any) -> None:
+        world.events.append(event)
+        if isinstance(event, AttemptEvent) and event.outcome == "forbidden":
+            world.clock.ahead += 3600
+            world.tokens.fail_always(error(401))
+
+    world.registry.fail_always(error(403))
+    client = world.oauth(listen=refuse_the_next_token, total_timeout_ms=86_000_000)
+    with pytest.raises(RegistryAuthError, match="403"):
+        client.register_schema("s", ORDER)
+    refusals = [event for event in world.events if isinstance(event, RefusalEvent) and event.operation == "register"]
+    assert [(event.reason, event.look_up) for event in refusals] == [("forbidden", True), ("forbidden", False)]
+    assert "register a schema under subject 's': refused for good by" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -10,11 +11,17 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 
-from kafka_sr_retry import ConfigurationError, RegistryUnavailableError, Schema, SchemaRegistryClient
+from kafka_sr_retry import (
+    ConfigurationError,
+    RegistryUnavailableError,
+    Schema,
+    SchemaRegistryClient,
+    SchemaRegistryError,
+)
 from kafka_sr_retry.events import AttemptEvent, Event
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 
@@ -41,7 +48,7 @@ class RawServer:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as lines:
+        with suppress(ConnectionError), connection, connection.makefile("rb") as lines:
             while True:
                 head = b""
                 while not head.endswith(b"\r\n\r\n"):
@@ -252,3 +259,67 @@ def test_a_fork_during_the_first_request_leaves_the_child_a_client(schema_regist
     """
     done = run(PRELUDE + fork, schema_registry.url)
     assert done.stdout.split() == ["registered", "registered"], done.stderr
+
+
+SECRET = "hunter2-secret"
+
+
+def told(answer: bytes, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """All that a client tells of a server that answers so and knows the password."""
+    heard: list[Event] = []
+    caplog.set_level(logging.DEBUG, "kafka_sr_retry")
+    server = RawServer(lambda _: answer)
+    url = server.url.replace("//", f"//user:{SECRET}@")
+    conf = {"url": url, "event_cb": heard.append, "max.retries": 0}
+    with closing(server), SchemaRegistryClient(conf) as client, pytest.raises(SchemaRegistryError) as caught:
+        client.register_schema("s", ORDER, timeout=10)
+    events = [getattr(event, name) for event in heard for name in ("detail", "url", "endpoint") if hasattr(event, name)]
+    return [str(caught.value), *(record.getMessage() for record in caplog.records), *events]
+
+
+HOSTILE = f"\x1b[31mRED\nFORGED {SECRET} "
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ok(json.dumps({"id": 1, "schemaType": HOSTILE + "x" * 100_000}).encode()),
+        ok(json.dumps({"id": 1, "subject": HOSTILE + "x" * 100_000}).encode()),
+        ok(json.dumps({"id": 1, "schema": HOSTILE + "x" * 100_000}).encode()),
+        f"GARBAGE {HOSTILE}".encode() + b"x" * 60_000 + b"\r\n\r\n",
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{SECRET}{'x' * 60_000}\r\n".encode(),
+        b"HTTP/1.1 500 X\r\nContent-Length: 4330\r\n\r\n" + b'{"error_code":' + b"7" * 4300 + b',"message":"m"}',
+        b"HTTP/1.1 307 X\r\nLocation: /x\x1b[31mY?tok=" + SECRET.encode() + b"\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["type", "subject", "schema", "status line", "chunk", "error_code", "redirect"],
+)
+def test_no_word_of_a_server_is_told_raw(answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    for text in told(answer, caplog):
+        assert text.isprintable()
+        assert SECRET not in text
+        assert len(text) < 1500
+
+
+def test_a_logging_filter_that_raises_breaks_no_call(schema_registry: SchemaRegistryServer) -> None:
+    def raises(_: logging.LogRecord) -> bool:
+        raise RuntimeError("filter")
+
+    logger = logging.getLogger("kafka_sr_retry")
+    conf = {"url": schema_registry.url, "max.in.flight": 1, "retries.wait.ms": 1, "event_cb": lambda event: 1 / 0}
+    with SchemaRegistryClient(conf) as client:
+        logger.addFilter(raises)
+        try:
+            schema_registry.fail_next(*[faults.error(500)] * 3)
+            assert client.register_schema("s", ORDER) == 1
+        finally:
+            logger.removeFilter(raises)
+
+
+def test_a_listener_that_raises_does_not_fill_the_disk(
+    schema_registry: SchemaRegistryServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with SchemaRegistryClient({"url": schema_registry.url, "event_cb": lambda event: 1 / 0}) as client:
+        for number in range(20):
+            client.register_schema(f"s{number}", ORDER)
+    assert len(caplog.records) == 10
+    assert caplog.records[0].exc_info

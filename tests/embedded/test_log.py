@@ -208,6 +208,15 @@ def test_an_outage_writes_ten_lines_of_a_kind_in_a_minute_and_counts_the_others(
     assert told == [f"{line} (990 more lines like this one were left out)", line]
 
 
+def test_the_end_of_an_outage_is_told_though_its_beginnings_were_many(caplog: pytest.LogCaptureFixture) -> None:
+    log = Log(StillClock())
+    common: dict[str, Any] = {"call": 1, "operation": "register", "asked": "ask", "failures": 3, "seconds": 1}
+    for _ in range(LINES + 5):
+        log(BreakerEvent(**common, endpoint="a", open=True))
+    log(BreakerEvent(**common, endpoint="a", open=False))
+    assert [level for level, _ in lines(caplog)] == ["WARNING"] * LINES + ["INFO"]
+
+
 def test_an_outage_that_ends_amid_a_call_does_not_hide_the_calls_own_recovery(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -794,3 +794,28 @@ class ManyCalls(RuleBasedStateMachine):
 
 ManyCalls.TestCase.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
 TestManyCalls = ManyCalls.TestCase
+
+
+def test_a_wait_for_anothers_probe_tells_no_time() -> None:
+    world = World()
+    for number in range(3):
+        world.try_once(world.call(str(number)), Action.NEXT)
+    world.now += 30
+    prober, waiting = world.call("prober", seconds=60), world.call("waiting", seconds=60)
+    world.ask(prober)
+    step = world.plan(waiting)
+    assert step == Wait(waiting.deadline, for_others=True)
+    world.end(prober, A, Action.NEXT)
+    step = world.plan(waiting)
+    assert isinstance(step, Wait)
+    assert not step.for_others
+    assert step.until < waiting.deadline
+
+
+def test_a_call_that_ends_amid_an_attempt_gives_its_place_back() -> None:
+    world = World(max_in_flight=1)
+    lost = world.call("lost")
+    world.ask(lost)
+    assert world.plan(world.call("next")) == Wait(world.call("next").deadline, for_others=True)
+    world.leave(lost)
+    assert world.ask(world.call("next")) == A
