@@ -1,11 +1,9 @@
-"""From an object to Avro bytes, and from one that does not fit to the field at fault.
-
-The only module that imports fastavro.
-"""
+"""From an object to Avro bytes, and from one that does not fit to the field at fault."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from io import BytesIO
 from typing import Any
@@ -14,12 +12,11 @@ from fastavro import parse_schema, schemaless_writer
 from fastavro.schema import SchemaParseException, UnknownType
 from fastavro.validation import validate
 
+from .compiler import Unsuitable, Write, compile_writer, source_of
 from .errors import AvroEncodingError, ConfigurationError
 from .objects import as_record
 
-Write = Callable[[Any, Any], bytes]
-"""(object, the message's context) -> the message's bytes."""
-
+_log = logging.getLogger("kafka_sr_retry")
 
 _TOP = {"type": "record", "name": "kafka_sr_retry_top", "fields": []}
 """A record adds no bytes to its fields': one around a union or a reference spares fastavro a parsing each time. It has
@@ -59,8 +56,8 @@ class AvroSchema:
         self.name = full_name(text)
 
     def writer(self, prefix: bytes, *, strict: bool = False, strict_allow_default: bool = False) -> Write:
-        """Encodes as fastavro does; a top-level ``"bytes"`` is written raw, without Avro's length, as the Java and
-        Confluent's serializers do.
+        """Encodes as fastavro does, by a function of the schema's own where there is one; a top-level ``"bytes"`` is
+        written raw, without Avro's length, as the Java and Confluent's serializers do.
 
         Args:
             prefix: written before each object.
@@ -72,7 +69,7 @@ class AvroSchema:
             return lambda value, ctx: prefix + _raw(value)
         options = {"strict": strict, "strict_allow_default": strict_allow_default}
 
-        def write(value: Any, ctx: Any) -> bytes:
+        def write_whole(value: Any, ctx: Any) -> bytes:
             out = BytesIO()
             out.write(prefix)
             try:
@@ -81,9 +78,21 @@ class AvroSchema:
                 return prefix + self._slowly(value, options)
             return out.getvalue()
 
-        if self._wrapped or any(options.values()):
-            return lambda value, ctx: prefix + self._slowly(value, options)
-        return write
+        def write_carefully(value: Any, ctx: Any) -> bytes:
+            return prefix + self._slowly(value, options)
+
+        if any(options.values()):
+            return write_carefully
+        write = write_carefully if self._wrapped else write_whole
+        try:
+            return compile_writer(self._top, self._named, prefix, write)
+        except Unsuitable as error:
+            _log.debug("schema %s is left to fastavro: %s", self.name, error)
+            return write
+
+    def source(self) -> str:
+        """The function that writes its objects, for people; ``Unsuitable`` where fastavro does."""
+        return source_of(self._top, self._named, b"")
 
     def _slowly(self, value: Any, options: Mapping[str, bool]) -> bytes:
         """The same, for every schema and object: also objects with attributes, and with an error that says where."""

@@ -11,8 +11,9 @@ from typing import Any
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError, Serializer
 
 from .client import SchemaRegistryClient
+from .compiler import Write
 from .config import PREFIX, SerializerSettings, parse, split
-from .encoding import AvroSchema, Write, full_name
+from .encoding import AvroSchema, full_name
 from .errors import ConfigurationError
 from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
 from .memory import Memory
@@ -86,6 +87,7 @@ class AvroSerializer(Serializer):
         self._known: Memory[str | RegisteredSchema, Write] = self._client.memory()
         # by topic, for values under the topic strategy: saves most messages the making of their subject's name
         self._values: Memory[str, Write] = self._client.memory()
+        self._by_topic = self._values.entries
 
     def _choose_strategy(self, settings: SerializerSettings) -> Strategy:
         """How a message's subject is found."""
@@ -162,10 +164,12 @@ class AvroSerializer(Serializer):
         if obj is None:
             return None
         try:
-            write = self._values[ctx.topic] if ctx.field is _VALUE else None  # type: ignore[union-attr]
+            write = self._by_topic[ctx.topic] if ctx.field is _VALUE else None  # type: ignore[union-attr]
         except (KeyError, AttributeError):
             write = None
-        return (write or self._find(ctx))(obj, ctx)
+        if write is None:
+            write = self._find(ctx)
+        return write(obj, ctx)
 
     def bind(self, topic: str, field: MessageField = MessageField.VALUE) -> Callable[[Any], bytes | None]:
         """The serializer for one topic and field, of one argument: for producers whose ``value_serializer`` takes only

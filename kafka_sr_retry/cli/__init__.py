@@ -1,4 +1,4 @@
-"""The command line: ``kafka-sr-retry demo | config | check``."""
+"""The command line: ``kafka-sr-retry demo | config | check | source``."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import typer
 from .check import check
 from .config import config
 from .demo import demo
+from .source import source
 
 app = typer.Typer(
     name="kafka-sr-retry",
@@ -18,3 +19,4 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(config)
 app.command()(check)
+app.command()(source)

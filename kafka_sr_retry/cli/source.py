@@ -1,0 +1,31 @@
+"""``kafka-sr-retry source``: the function that writes a schema's records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kafka_sr_retry.compiler import Unsuitable
+from kafka_sr_retry.encoding import AvroSchema
+from kafka_sr_retry.errors import ConfigurationError
+
+_File = Annotated[Path, typer.Argument(help="The schema's file (.avsc).", exists=True, dir_okay=False)]
+_References = Annotated[
+    list[Path] | None,
+    typer.Option("--reference", help="A schema that it uses; each after those that it uses itself.", exists=True),
+]
+
+
+def source(schema: _File, reference: _References = None) -> None:
+    """Print the Python function that writes a schema's records; exit with 1 where fastavro writes them."""
+    try:
+        texts = [path.read_text(encoding="utf-8") for path in (*(reference or ()), schema)]
+        typer.echo(AvroSchema(texts[-1], texts[:-1]).source(), nl=False)
+    except (ConfigurationError, OSError, UnicodeDecodeError) as error:
+        typer.echo(f"{schema}: {error}", err=True)
+        raise typer.Exit(2) from None
+    except Unsuitable as error:
+        typer.echo(f"{schema}: fastavro writes these records: {error}", err=True)
+        raise typer.Exit(1) from None

@@ -1,0 +1,544 @@
+"""A schema, compiled to one Python function that writes its values.
+
+fastavro walks the schema again for each message. Here it is walked once, and what it asks for is written down as
+straight-line Python: checks, an expression for each piece of the bytes, and one ``join`` of them all.
+
+The function is **optimistic**. It takes only values whose exact type it knows, and writes what fastavro writes. At
+anything else - another type, a missing key, a number out of range, tuple notation, a ``-type`` hint, an error - it
+gives the *whole* value to ``other``, which is fastavro. So it never decides what is right; it only knows what is fast.
+
+How each type is written:
+
+* A record's fields one after another. Their types are checked first, and what holds no others is written first: a value
+  that is ``other``'s should be found out before much is done.
+* A number or size of at most two bytes is looked up in the table ``T``; a larger one is put together.
+* A string or bytes is two pieces, its size and itself, so that a long one is copied by the ``join`` alone.
+* An array or map is a loop that adds its items' pieces to the list ``p``; an array of numbers is one expression.
+* A union is an ``if`` for each Python type. Where a type does not decide the branch, the schema is not compiled.
+* A record that is used more than once is a function of its own, and that is how recursion goes.
+* A logical type's object, such as a ``datetime``, is turned into its base type by fastavro's own function.
+
+No text of a schema becomes code: field names enter as the ``repr`` of a string, everything else is a constant bound by
+number. A schema can come from a registry.
+"""
+
+from __future__ import annotations
+
+import linecache
+import struct
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import cached_property, lru_cache
+from itertools import count
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+from fastavro.write import LOGICAL_WRITERS
+
+from .errors import AvroEncodingError
+
+Write = Callable[[Any, Any], bytes]
+"""(value, the message's context) -> prefix and Avro binary."""
+
+LARGEST = 150_000
+"""Characters of a function that is still compiled."""
+
+WIDE = 16
+"""Fields of a record from which on one call gets them all: no faster, but quicker compiled."""
+
+_TAKES: dict[str, tuple[type, ...]] = {
+    "null": (type(None),),
+    "boolean": (bool,),
+    "int": (int,),
+    "long": (int,),
+    "float": (float, int),
+    "double": (float, int),
+    "string": (str,),
+    "enum": (str,),
+    "bytes": (bytes,),
+    "fixed": (bytes,),
+    "array": (list,),
+    "map": (dict,),
+    "record": (dict,),
+}
+"""The exact Python types that are written for a type."""
+
+_OBJECTS: dict[str, type] = {
+    "int-date": date,
+    "int-time-millis": time,
+    "long-time-micros": time,
+    "long-timestamp-millis": datetime,
+    "long-timestamp-micros": datetime,
+    "long-local-timestamp-millis": datetime,
+    "long-local-timestamp-micros": datetime,
+    "string-uuid": UUID,
+    "bytes-decimal": Decimal,
+    "fixed-decimal": Decimal,
+}
+"""The objects that are written as logical types, by fastavro's names of these."""
+
+_TAKES_TOO: dict[str, tuple[type, ...]] = {"array": (bytes,), "int-date": (datetime, str)}
+"""What fastavro takes for a union's branch besides: bytes as an array of integers, a date's text."""
+
+_TAKES_ALL = frozenset(("null", "boolean", "long", "double", "string", "bytes"))
+"""Branches that fastavro takes for every value of their Python types, but for numbers that no branch takes."""
+
+_HOLDERS = frozenset(("record", "array", "map"))
+
+_STANDARD = dict(LOGICAL_WRITERS)
+
+_functions = count(1)
+
+
+class Unsuitable(Exception):  # noqa: N818
+    """The schema is better left to fastavro."""
+
+
+class Other(Exception):  # noqa: N818
+    """A record's own function has met a value that is ``other``'s."""
+
+
+def compile_writer(schema: Any, named: Mapping[str, Any], prefix: bytes, other: Write) -> Write:
+    """The function that writes values of a schema.
+
+    Args:
+        schema: as ``fastavro.parse_schema`` gives it; a list for a union.
+        named: its named types, parsed too.
+        prefix: written before each value.
+        other: writes, or refuses with ``AvroEncodingError``, whatever the function does not take.
+
+    Raises:
+        Unsuitable: the schema is too large or too deep, or has a union that no exact type decides.
+    """
+    source = _Source(schema, named, prefix)
+    filename = f"<writer {next(_functions)} of kafka_sr_retry>"
+    scope = {**_helpers(), **source.constants, "Other": Other, "AvroEncodingError": AvroEncodingError, "other": other}
+    try:
+        exec(compile(source.text, filename, "exec"), scope)
+    except (SyntaxError, RecursionError, MemoryError) as error:  # more nested blocks than CPython compiles
+        raise Unsuitable(str(error)) from error
+    write: Write = scope["write"]
+    linecache.cache[filename] = (len(source.text), None, source.text.splitlines(keepends=True), filename)
+    weakref.finalize(write, linecache.cache.pop, filename, None).atexit = False
+    return write
+
+
+def source_of(schema: Any, named: Mapping[str, Any], prefix: bytes) -> str:
+    """The text of the function that ``compile_writer`` makes, for people; raises ``Unsuitable`` as it does."""
+    return _Source(schema, named, prefix).text
+
+
+@dataclass(eq=False)
+class _Type:
+    """A type of the schema, its names resolved.
+
+    Attributes:
+        kind: ``union``, ``record`` for errors too, or the Avro type.
+        schema: as parsed.
+        inner: types of its fields, items, values or branches.
+        logical: fastavro's name of its logical type, where it has a writer for it.
+        uses: how often a record stands in the schema.
+    """
+
+    kind: str
+    schema: Any
+    inner: list[_Type] = field(default_factory=list)
+    logical: str = ""
+    uses: int = 1
+
+    @property
+    def takes(self) -> tuple[type, ...]:
+        return _TAKES[self.kind]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a value's type is all that is to be checked before it is written."""
+        return self.kind not in _HOLDERS and self.kind != "union" and not self.logical
+
+    @cached_property
+    def holds(self) -> bool:
+        """Whether it holds other types, whose pieces are added to ``p``."""
+        return self.kind in _HOLDERS or (self.kind == "union" and any(branch.kind in _HOLDERS for branch in self.inner))
+
+    @property
+    def is_function(self) -> bool:
+        """Whether a record has a function of its own, which checks everything."""
+        return self.kind == "record" and self.uses > 1
+
+    @cached_property
+    def nullable(self) -> _Type | None:
+        """The other branch of a union with null, where that is written as one expression of a checked type."""
+        if self.kind != "union" or len(self.inner) != 2:
+            return None
+        kinds = [branch.kind for branch in self.inner]
+        if "null" not in kinds:
+            return None
+        other = self.inner[1 - kinds.index("null")]
+        return other if other.is_plain and other.kind not in ("null", "fixed") else None
+
+
+class _Source:
+    """The text of a schema's function, as it grows."""
+
+    def __init__(self, schema: Any, named: Mapping[str, Any], prefix: bytes) -> None:
+        self.constants: dict[str, Any] = {}
+        self._named = named
+        self._records: dict[str, _Type] = {}
+        self._functions: dict[str, str] = {}
+        self._lines: list[str] = []
+        self._conditions: list[str] = []
+        self._indent = 2
+        self._bail = "return other(value, ctx)"
+        self._names = count(1)
+        try:
+            self.text = self._program(self._type(schema), prefix)
+        except RecursionError as error:
+            raise Unsuitable("nested too deep") from error
+        if len(self.text) > LARGEST:
+            raise Unsuitable(f"a function of {len(self.text)} characters")
+
+    def _type(self, schema: Any) -> _Type:
+        while True:
+            if isinstance(schema, str) and schema in self._named:
+                schema = self._named[schema]
+            elif isinstance(schema, dict) and isinstance(schema["type"], (list, dict)):
+                schema = schema["type"]
+            else:
+                break
+        if isinstance(schema, list):
+            return _Type("union", schema, [self._type(branch) for branch in schema])
+        details = schema if isinstance(schema, dict) else {"type": schema}
+        kind = "record" if details["type"] == "error" else details["type"]
+        if kind not in _TAKES:
+            raise Unsuitable(f"type {kind}")
+        if kind == "record":
+            record = self._records.get(details["name"])
+            if record is not None:
+                record.uses += 1
+                return record
+            record = self._records[details["name"]] = _Type(kind, details)
+            record.inner = [self._type(each["type"]) for each in details["fields"]]
+            return record
+        if kind in _HOLDERS:
+            return _Type(kind, details, [self._type(details["items" if kind == "array" else "values"])])
+        logical = f"{kind}-{details.get('logicalType')}"
+        writer = LOGICAL_WRITERS.get(logical)
+        if writer is not None and (logical not in _OBJECTS or writer is not _STANDARD[logical]):
+            raise Unsuitable(f"the logical type {logical}, which somebody has given fastavro a writer for")
+        return _Type(kind, details, logical=logical if writer else "")
+
+    def _program(self, whole: _Type, prefix: bytes) -> str:
+        parts = [repr(prefix)] if prefix else []
+        self._expect(whole, "value")
+        if whole.kind == "record":  # a missing key costs an exception, which is much for a small record
+            self._other_if(f"len(value) < {len(whole.inner)}")
+        self._write(whole, "value", parts)
+        if any(line.lstrip().startswith(("p +=", "write_")) for line in self._lines):
+            self._flush(parts)
+            lines = ["        p = []", *self._lines, "        return join(p)"]
+        else:
+            self._line(f"return join({_tuple(parts)})")
+            lines = self._lines
+        head = ["def write(value, ctx):", "    try:"]
+        tail = ["    except AvroEncodingError:", "        raise", "    except Exception:", f"        {self._bail}"]
+        text = [*head, *lines, *tail]
+        written: list[str] = []
+        while len(written) < len(self._functions):
+            written.append(list(self._functions)[len(written)])
+            text = [*self._function(written[-1]), "", *text]
+        return "\n".join(text) + "\n"
+
+    def _function(self, name: str) -> list[str]:
+        """A record's own function, which adds to ``p``."""
+        self._lines, self._indent, self._bail = [], 1, "raise Other"
+        parts: list[str] = []
+        self._other_if("type(value) is not dict")
+        self._fields(self._records[name], "value", parts)
+        self._flush(parts)
+        return [f"def {self._functions[name]}(value, p):", *self._lines]
+
+    # -- lines ---------------------------------------------------------------------------------
+
+    def _line(self, text: str) -> None:
+        self._check()
+        self._lines.append("    " * self._indent + text)
+
+    def _other_if(self, condition: str) -> None:
+        """A value for which the condition holds is ``other``'s; ``_check`` comes before the next line."""
+        self._conditions.append(condition)
+
+    def _check(self) -> None:
+        if self._conditions:
+            conditions, self._conditions = self._conditions, []
+            self._line(f"if {' or '.join(conditions)}: {self._bail}")
+
+    def _new(self, letter: str) -> str:
+        return f"{letter}{next(self._names)}"
+
+    def _constant(self, value: Any) -> str:
+        name = self._new("K")
+        self.constants[name] = value
+        return name
+
+    def _flush(self, parts: list[str]) -> None:
+        self._check()
+        if parts:
+            self._line(f"p += {_tuple(parts)}")
+            parts.clear()
+
+    # -- types: ``_expect`` adds the checks of a value's type, ``_write`` the pieces of a value that is as expected --
+
+    def _expect(self, kind: _Type, value: str, *, known: bool = False) -> None:
+        """Checks its items' types too, where each has one. Logical types and most unions check while they write.
+
+        Args:
+            known: whether the type of the value itself has been checked.
+        """
+        nullable = kind.nullable
+        if nullable is not None:
+            self._other_if(self._is_none_of(value, (type(None), *nullable.takes)))
+        if kind.kind == "union" or kind.logical or kind.is_function:
+            return
+        if not known:
+            self._other_if(self._is_none_of(value, kind.takes))
+        if kind.kind == "map":
+            self._other_if(f"not {self._set(str)}.issuperset(map(type, {value}))")
+        if kind.kind in ("array", "map") and kind.inner[0].is_plain:
+            items = value if kind.kind == "array" else f"{value}.values()"
+            self._other_if(f"not {self._set(*kind.inner[0].takes)}.issuperset(map(type, {items}))")
+
+    def _write(self, kind: _Type, value: str, parts: list[str]) -> None:
+        """Adds to ``parts``, or flushes them and adds to ``p``."""
+        if kind.kind == "union":
+            self._union(kind, value, parts)
+        elif kind.is_function:
+            self._flush(parts)
+            name = kind.schema["name"]
+            self._line(f"{self._functions.setdefault(name, f'write_{len(self._functions) + 1}')}({value}, p)")
+        elif kind.kind == "record":
+            self._fields(kind, value, parts)
+        elif kind.kind == "array":
+            self._array(kind.inner[0], value, parts)
+        elif kind.kind == "map":
+            self._map(kind.inner[0], value, parts)
+        else:
+            parts += self._scalar(kind, value)
+
+    def _fields(self, record: _Type, value: str, parts: list[str]) -> None:
+        fields = [(self._new("v"), kind) for kind in record.inner]
+        keys = [each["name"] for each in record.schema["fields"]]
+        if len(keys) < WIDE:
+            for (name, _), key in zip(fields, keys, strict=True):
+                self._line(f"{name} = {value}[{key!r}]")
+        else:
+            self._line(f"{', '.join(name for name, _ in fields)} = {self._constant(itemgetter(*keys))}({value})")
+        for name, kind in fields:
+            self._expect(kind, name)
+        scalars: dict[str, list[str]] = {name: [] for name, kind in fields if not kind.holds}
+        for name, kind in fields:
+            if name in scalars:
+                self._write(kind, name, scalars[name])
+        for name, kind in fields:
+            if name in scalars:
+                parts += scalars[name]
+            else:
+                self._write(kind, name, parts)
+
+    def _scalar(self, kind: _Type, value: str) -> list[str]:
+        """The expressions of a primitive's, an enum's or a fixed's pieces."""
+        if kind.logical:
+            value = self._prepared(kind, value)
+        match kind.kind:
+            case "null":
+                return []
+            case "boolean":
+                return [f"YES if {value} else NO"]
+            case "int" | "long":
+                return [_number(kind.kind, value)]
+            case "float" | "double":
+                return [f"pack_{kind.kind}({value})"]
+            case "enum":
+                symbols = {symbol: varint(index) for index, symbol in reversed(list(enumerate(kind.schema["symbols"])))}
+                return [f"{self._constant(symbols)}[{value}]"]
+            case "fixed":
+                self._other_if(f"len({value}) != {int(kind.schema['size'])}")
+                return [value]
+            case "string":
+                encoded = self._new("s")
+                return [self._size(f"{encoded} := {value}.encode()"), encoded]
+            case _:
+                return [self._size(value), value]
+
+    def _size(self, value: str) -> str:
+        size = self._new("n")
+        return f"T[{size}] if ({size} := len({value})) < 8192 else write_long({size})"
+
+    def _prepared(self, kind: _Type, value: str) -> str:
+        """A logical type's object becomes what its base type holds, by fastavro's own function."""
+        base = self._new("b")
+        call = f"{self._constant(LOGICAL_WRITERS[kind.logical])}({value}, {self._constant(kind.schema)})"
+        self._line(f"{base} = {call} if {self._is(value, _OBJECTS[kind.logical])} else {value}")
+        self._other_if(self._is_none_of(base, kind.takes))
+        return base
+
+    def _array(self, items: _Type, value: str, parts: list[str]) -> None:
+        parts.append(self._size(value))
+        if items.is_plain and items.kind in ("float", "double"):
+            parts.append(f"pack('<%d{items.kind[0]}' % len({value}), *{value})")
+        elif items.is_plain and items.kind in ("int", "long"):
+            parts.append(f"join([{_number(items.kind, 'i')} for i in {value}])")
+        elif items.kind != "null":  # whose values have no bytes
+            self._flush(parts)
+            item = self._new("v")
+            self._line(f"for {item} in {value}:")
+            self._items({item: items}, [item] if items.is_plain else [])
+        parts.append(f"NO if {value} else EMPTY")
+
+    def _map(self, values: _Type, value: str, parts: list[str]) -> None:
+        self._flush([*parts, self._size(value)])
+        parts.clear()
+        key, item = self._new("v"), self._new("v")
+        self._line(f"for {key}, {item} in {value}.items():")
+        self._items({key: _Type("string", "string"), item: values}, [key, item] if values.is_plain else [key])
+        parts.append(f"NO if {value} else EMPTY")
+
+    def _items(self, types: Mapping[str, _Type], checked: list[str]) -> None:
+        """The body of a loop."""
+        self._indent += 1
+        pieces: list[str] = []
+        for item, kind in types.items():
+            if item not in checked:
+                self._expect(kind, item)
+        for item, kind in types.items():
+            self._write(kind, item, pieces)
+        self._flush(pieces)
+        self._indent -= 1
+
+    def _union(self, union: _Type, value: str, parts: list[str]) -> None:
+        """Branches that hold others add to ``p``; the bytes of others are one expression, or a variable."""
+        nullable = union.nullable
+        if nullable is not None:
+            index = union.inner.index(nullable)
+            parts.append(f"{varint(1 - index)!r} if {value} is None else {self._sum(index, nullable, value)}")
+            return
+        taken = self._taken(union)
+        result = self._new("u")
+        if union.holds:
+            self._flush(parts)
+        for word, index in zip(["if", *["elif"] * len(taken)], dict.fromkeys(taken.values()), strict=False):
+            branch = union.inner[index]
+            types = [python_type for python_type, taker in taken.items() if taker == index]
+            self._line(f"{word} {' or '.join(self._is(value, python_type) for python_type in types)}:")
+            self._indent += 1
+            self._expect(branch, value, known=True)
+            if branch.kind in ("record", "map"):
+                self._other_if(f"'-type' in {value}")
+            if union.holds:
+                pieces = [repr(varint(index))]
+                self._write(branch, value, pieces)
+                self._flush(pieces)
+            else:
+                self._line(f"{result} = {self._sum(index, branch, value)}")
+            self._indent -= 1
+        self._line(f"else: {self._bail}")
+        if not union.holds:
+            parts.append(result)
+
+    def _sum(self, index: int, branch: _Type, value: str) -> str:
+        """All bytes of a branch that holds no others, in one expression."""
+        return " + ".join([repr(varint(index)), *(f"({piece})" for piece in self._scalar(branch, value))])
+
+    def _taken(self, union: _Type) -> dict[type, int]:
+        """The branch that fastavro writes, for each exact type."""
+        takers: dict[type, list[int]] = {}
+        names = [branch.logical or branch.kind for branch in union.inner]
+        written = [branch.takes + ((_OBJECTS[branch.logical],) if branch.logical else ()) for branch in union.inner]
+        for index, name in enumerate(names):
+            for python_type in written[index] + _TAKES_TOO.get(name, ()):
+                takers.setdefault(python_type, []).append(index)
+        if not takers or any(len(indices) > 1 and names[indices[0]] not in _TAKES_ALL for indices in takers.values()):
+            raise Unsuitable("a union that no exact type decides")
+        return {python_type: first for python_type, (first, *_) in takers.items() if python_type in written[first]}
+
+    def _is_none_of(self, value: str, types: tuple[type, ...]) -> str:
+        return (
+            self._is(value, *types, word="is not") if len(types) == 1 else f"type({value}) not in {self._set(*types)}"
+        )
+
+    def _set(self, *types: type) -> str:
+        name = "_OR_".join(python_type.__name__.upper() for python_type in types)
+        self.constants[name] = frozenset(types)
+        return name
+
+    def _is(self, value: str, python_type: type, word: str = "is") -> str:
+        if python_type is type(None):
+            return f"{value} {word} None"
+        known = python_type.__module__ == "builtins"
+        return f"type({value}) {word} {python_type.__name__ if known else self._constant(python_type)}"
+
+
+def _number(kind: str, value: str) -> str:
+    return f"T[{value}] if -8192 <= {value} < 8192 else write_{kind}({value})"
+
+
+def _tuple(parts: list[str]) -> str:
+    return f"({', '.join(parts)},)" if parts else "()"
+
+
+def varint(number: int) -> bytes:
+    """Avro's variable-length zig-zag integer (Avro 1.12 specification, binary encoding)."""
+    rest = number << 1 if number >= 0 else ~(number << 1)
+    out = bytearray()
+    while rest > 127:
+        out.append(rest & 127 | 128)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
+
+
+@lru_cache(maxsize=1)
+def _helpers() -> dict[str, Any]:
+    """What every function uses; varints are put together from tables of two bytes."""
+    low = bytes(range(128, 256)) * 128
+    more = _pairs(low, b"".join(bytes((high | 128,)) * 128 for high in range(128)))
+    last = _pairs(low, b"".join(bytes((high,)) * 128 for high in range(128)))
+    last[:128] = [bytes((z,)) for z in range(128)]
+
+    def write_long(number: int) -> bytes:
+        z = number << 1 if number >= 0 else ~(number << 1)
+        if z < 1 << 28:
+            return more[z & 16383] + last[z >> 14] if z >> 14 else last[z]
+        if z < 1 << 42:
+            return more[z & 16383] + more[z >> 14 & 16383] + last[z >> 28]
+        if z >= 1 << 64:
+            raise OverflowError
+        start = more[z & 16383] + more[z >> 14 & 16383] + more[z >> 28 & 16383]
+        return start + last[z >> 42] if z < 1 << 56 else start + more[z >> 42 & 16383] + last[z >> 56]
+
+    def write_int(number: int) -> bytes:
+        if -(1 << 31) <= number < 1 << 31:
+            return write_long(number)
+        raise OverflowError
+
+    return {
+        "T": (*last[0::2], *last[:0:-2]),  # 0 .. 8191, and -8192 .. -1 by their negative indices
+        "write_long": write_long,
+        "write_int": write_int,
+        "pack": struct.pack,
+        "pack_float": struct.Struct("<f").pack,
+        "pack_double": struct.Struct("<d").pack,
+        "join": b"".join,
+        "YES": b"\1",
+        "NO": b"\0",
+        "EMPTY": b"",
+    }
+
+
+def _pairs(first: bytes, second: bytes) -> list[bytes]:
+    both = bytearray(2 * len(first))
+    both[0::2], both[1::2] = first, second
+    return [pair for (pair,) in struct.iter_unpack("2s", both)]

@@ -1,0 +1,60 @@
+"""``kafka-sr-retry source``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from kafka_sr_retry.cli.app import app
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Any:
+    def run(schema: Any, *references: Any) -> Result:
+        arguments = []
+        for number, reference in enumerate(references):
+            (tmp_path / f"{number}.avsc").write_text(json.dumps(reference), encoding="utf-8")
+            arguments += ["--reference", str(tmp_path / f"{number}.avsc")]
+        text = schema if isinstance(schema, str) else json.dumps(schema)
+        (tmp_path / "order.avsc").write_text(text, encoding="utf-8")
+        return CliRunner().invoke(app, ["source", str(tmp_path / "order.avsc"), *arguments])
+
+    return run
+
+
+ITEM = {"type": "record", "name": "shop.Item", "fields": [{"name": "sku", "type": "string"}]}
+ORDER = {
+    "type": "record",
+    "name": "shop.Order",
+    "fields": [{"name": "items", "type": {"type": "array", "items": "shop.Item"}}],
+}
+
+
+def test_it_prints_the_function(source: Any) -> None:
+    result = source(ITEM)
+    assert result.exit_code == 0
+    assert result.output.startswith("def write(value, ctx):\n")
+    assert "value['sku']" in result.output
+    compile(result.output, "x", "exec")
+
+
+def test_references_are_read(source: Any) -> None:
+    result = source(ORDER, ITEM)
+    assert (result.exit_code, "['sku']" in result.output) == (0, True)
+
+
+def test_what_is_left_to_fastavro_is_said(source: Any) -> None:
+    result = source({**ITEM, "fields": [{"name": "n", "type": ["int", "long"]}]})
+    assert result.exit_code == 1
+    assert "order.avsc: fastavro writes these records: a union that no exact type decides\n" in result.output
+
+
+@pytest.mark.parametrize(("schema", "error"), [(ORDER, "unknown type 'shop.Item'"), ("{", "not an Avro schema")])
+def test_a_schema_of_no_use_is_an_error(source: Any, schema: Any, error: str) -> None:
+    result = source(schema)
+    assert result.exit_code == 2
+    assert error in result.output

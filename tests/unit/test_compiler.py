@@ -1,0 +1,612 @@
+"""The compiled function and fastavro write the same bytes, or both refuse."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import linecache
+import re
+import string
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from io import BytesIO
+from typing import Any
+
+import fastavro.write
+import pytest
+from fastavro import parse_schema, schemaless_writer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kafka_sr_retry import AvroEncodingError, compiler
+from kafka_sr_retry.compiler import Unsuitable, compile_writer, source_of, varint
+from kafka_sr_retry.encoding import AvroSchema
+
+PREFIX = b"\0\0\0\1\2"
+LONG = {"min_value": -(2**63), "max_value": 2**63 - 1}
+INT = {"min_value": -(2**31), "max_value": 2**31 - 1}
+
+thorough = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+class FellBack(Exception):  # noqa: N818
+    """The compiled function has given a value to fastavro."""
+
+
+def falls_back(value: Any, ctx: Any) -> bytes:
+    raise FellBack
+
+
+def compiled(schema: Any, other: Any = falls_back) -> compiler.Write:
+    """A function alone, without the serializer's way for objects and errors."""
+    named: dict[str, Any] = {}
+    return compile_writer(parse_schema(copy.deepcopy(schema), named_schemas=named), named, PREFIX, other)
+
+
+def by_fastavro(schema: Any, value: Any) -> bytes | None:
+    """What fastavro writes, ``None`` where it refuses."""
+    out = BytesIO()
+    try:
+        schemaless_writer(out, parse_schema(copy.deepcopy(schema)), value)
+    except Exception:  # noqa: BLE001 it raises what it meets
+        return None
+    return PREFIX + out.getvalue()
+
+
+def by_serializer(schema: Any, value: Any) -> bytes | None:
+    try:
+        return AvroSchema(json.dumps(schema)).writer(PREFIX)(value, None)
+    except AvroEncodingError:
+        return None
+
+
+# -- schemas, each with a strategy for the values that fit it ------------------------------------
+
+
+@dataclass(frozen=True)
+class Drawn:
+    schema: Any
+    values: st.SearchStrategy[Any]
+    types: frozenset[type]
+    """The exact Python types that fastavro takes for it in a union."""
+
+
+def drawn(schema: Any, values: st.SearchStrategy[Any], *types: type) -> Drawn:
+    return Drawn(schema, values, frozenset(types))
+
+
+NAMES = st.text(string.ascii_letters, min_size=1, max_size=5) | st.sampled_from(
+    [
+        "class",
+        "value",
+        "p",
+        "T",
+        "other",
+        "ctx",
+        "join",
+        "naïve",
+        "a b",
+        "x'",
+        'y"',
+        "z\n",
+        "\\",
+        "{k}",
+        "%s",
+        "\u2028",
+        "",
+    ]
+)
+UTC = st.just(timezone.utc)
+MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1))
+
+PRIMITIVES = [
+    drawn("null", st.none(), type(None)),
+    drawn("boolean", st.booleans(), bool),
+    drawn("int", st.integers(**INT), int),
+    drawn("long", st.integers(**LONG) | st.integers(-9000, 9000), int),
+    drawn("float", st.floats(width=32), float, int),
+    drawn("double", st.floats() | st.integers(-(2**70), 2**70), float, int),
+    drawn("string", st.text() | st.text(min_size=60, max_size=70), str),
+    drawn("bytes", st.binary(), bytes),
+]
+
+
+def logical(base: str, name: str, values: st.SearchStrategy[Any], *types: type, **more: Any) -> Drawn:
+    return drawn({"type": base, "logicalType": name, **more}, values, *types)
+
+
+LOGICAL = [
+    logical("int", "date", st.dates() | st.integers(0, 9), date, datetime, str, int),
+    logical("int", "time-millis", st.times() | st.integers(0, 9), time, int),
+    logical("long", "time-micros", st.times() | st.integers(0, 9), time, int),
+    logical("long", "timestamp-millis", st.datetimes(timezones=UTC) | MOMENTS, datetime, int),
+    logical("long", "timestamp-micros", st.datetimes(timezones=UTC) | st.integers(**LONG), datetime, int),
+    logical("long", "local-timestamp-millis", MOMENTS, datetime, int),
+    logical("long", "local-timestamp-micros", MOMENTS, datetime, int),
+    logical("string", "uuid", st.uuids() | st.text(), uuid.UUID, str),
+    logical("bytes", "decimal", st.decimals(-999, 999, places=2), Decimal, bytes, precision=8, scale=2),
+    logical("string", "of-nobody", st.text(), str),
+]
+
+
+@st.composite
+def schemas(draw: st.DrawFn, *, decided: bool = False) -> Drawn:
+    """A schema as people write them and as nobody should; ``decided``: with unions that the exact type decides."""
+    numbers = iter(range(1_000))
+    named: dict[str, Drawn] = {}
+
+    def any_type(depth: int) -> Drawn:
+        leaves = ["primitive", "primitive", "logical", "enum", "fixed", *(["named"] if named else [])]
+        kind = draw(st.sampled_from(leaves + ["record", "array", "map", "union", "union"] * (depth > 0)))
+        if kind == "named":
+            name = draw(st.sampled_from(sorted(named)))
+            return Drawn(name, named[name].values, named[name].types)
+        return {
+            "primitive": lambda: draw(st.sampled_from(PRIMITIVES)),
+            "logical": lambda: draw(st.sampled_from(LOGICAL)),
+            "enum": enum,
+            "fixed": fixed,
+            "record": lambda: record(depth),
+            "array": lambda: array(any_type(depth - 1)),
+            "map": lambda: mapping(any_type(depth - 1)),
+            "union": lambda: union(depth),
+        }[kind]()
+
+    def new_name(kind: str) -> str:
+        return f"{draw(st.sampled_from(['ns.', 'a.b.']))}{kind}{next(numbers)}"
+
+    def enum() -> Drawn:
+        symbols = draw(st.lists(st.sampled_from(["A", "B", "None", "class", "_x"]), min_size=1, unique=True))
+        name = new_name("E")
+        named[name] = drawn({"type": "enum", "name": name, "symbols": symbols}, st.sampled_from(symbols), str)
+        return named[name]
+
+    def fixed() -> Drawn:
+        name, size = new_name("F"), draw(st.integers(0, 20))
+        named[name] = drawn(
+            {"type": "fixed", "name": name, "size": size}, st.binary(min_size=size, max_size=size), bytes
+        )
+        return named[name]
+
+    def array(items: Drawn) -> Drawn:
+        return drawn({"type": "array", "items": items.schema}, st.lists(items.values, max_size=4), list, bytes)
+
+    def mapping(values: Drawn) -> Drawn:
+        return drawn(
+            {"type": "map", "values": values.schema}, st.dictionaries(st.text(), values.values, max_size=3), dict
+        )
+
+    def record(depth: int) -> Drawn:
+        name = new_name("R")
+        fields = {field: any_type(depth - 1) for field in draw(st.lists(NAMES, max_size=4, unique=True))}
+        schema = {
+            "type": "record",
+            "name": name,
+            "doc": "'''\n\"\"\"{name} import os",
+            "fields": [{"name": field, "type": kind.schema} for field, kind in fields.items()],
+        }
+        values = {field: kind.values for field, kind in fields.items()}
+        if draw(st.booleans()):  # it holds itself
+            own = draw(st.sampled_from(["again", "more"]))
+            schema["fields"].append(
+                {"name": own, "type": ["null", name] if own == "again" else {"type": "array", "items": name}}
+            )  # type: ignore[attr-defined]
+            deferred = st.deferred(lambda: complete)
+            values[own] = st.none() | deferred if own == "again" else st.lists(deferred, max_size=2)
+        complete = st.fixed_dictionaries(values)
+        named[name] = drawn(schema, complete, dict)
+        return named[name]
+
+    def union(depth: int) -> Drawn:
+        branches: list[Drawn] = []
+        names: set[str] = set()
+        for _ in range(draw(st.integers(1, 4))):
+            before = set(named)
+            branch = any_type(depth - 1)
+            kind = branch.schema["type"] if isinstance(branch.schema, dict) else branch.schema
+            kind = kind if kind not in ("record", "enum", "fixed") else branch.schema["name"]
+            taken = frozenset().union(*(b.types for b in branches))
+            if isinstance(branch.schema, list) or kind in names or (decided and taken & branch.types):
+                for name in set(named) - before:
+                    del named[name]
+                continue
+            names.add(kind)
+            branches.append(branch)
+        if not branches:
+            return PRIMITIVES[0]
+        return Drawn(
+            [branch.schema for branch in branches],
+            st.one_of([branch.values for branch in branches]),
+            frozenset().union(*(branch.types for branch in branches)),
+        )
+
+    return any_type(draw(st.integers(0, 3)))
+
+
+class Liar(str):
+    """Its own ``encode`` is not what fastavro writes."""
+
+    def encode(self, *_: Any) -> bytes:
+        return b"a lie"
+
+
+class Mood(str, Enum):
+    GOOD = "A"
+
+
+ODD: list[Any] = [
+    None, True, 0, -1, 2**31, -(2**31) - 1, 2**63, -(2**63) - 1,
+    1.5, float("nan"), float("inf"), 1e39, "", "A", "é", "\ud800",
+    b"", b"1234", bytearray(b"x"), memoryview(b"xy"), [], [None], (), ("string", "x"), ("int", 1), {}, {"a": 1}, {1: 2},
+    {"-type": "string"}, {"-type": "ns.R0", "a": 1}, OrderedDict(a=1),
+    {"x"}, Mood.GOOD, Decimal("1.234"), Decimal("1"), date(2020, 1, 2),
+    datetime(2020, 1, 2), datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
+    time(1, 2, 3), uuid.UUID(int=5), object(), 1j,
+]  # fmt: skip
+
+
+@st.composite
+def mutated(draw: st.DrawFn, value: Any) -> Any:
+    """The value with something wrong, or right after all, at some depth."""
+    change = draw(st.sampled_from(["replace", "lose", "add", "hint"]))
+    if isinstance(value, dict) and value and draw(st.integers(0, 3)):
+        key = draw(st.sampled_from(sorted(value)))
+        return {**value, key: draw(mutated(value[key]))}
+    if isinstance(value, list) and value and draw(st.integers(0, 3)):
+        at = draw(st.integers(0, len(value) - 1))
+        return [*value[:at], draw(mutated(value[at])), *value[at + 1 :]]
+    if isinstance(value, dict) and change == "lose" and value:
+        key = draw(st.sampled_from(sorted(value)))
+        return {name: item for name, item in value.items() if name != key}
+    if isinstance(value, dict) and change == "add":
+        return {**value, "one more": 1}
+    if isinstance(value, dict) and change == "hint":
+        return {**value, "-type": draw(st.sampled_from(["R0", "ns.R1", "map", ""]))}
+    return draw(st.sampled_from(ODD))
+
+
+# -- the same bytes ------------------------------------------------------------------------------
+
+
+@thorough
+@given(st.data())
+def test_what_fits_is_written_without_fastavro_and_as_by_fastavro(data: st.DataObject) -> None:
+    found = data.draw(schemas(decided=True))
+    value = data.draw(found.values)
+    expected = by_fastavro(found.schema, value)
+    write = compiled(found.schema, lambda *_: b"fell back")
+    assert write(value, None) == (b"fell back" if expected is None else expected)
+
+
+@thorough
+@given(st.data())
+def test_whatever_is_given_ours_and_fastavro_agree(data: st.DataObject) -> None:
+    found = data.draw(schemas())
+    value = data.draw(found.values)
+    for _ in range(data.draw(st.integers(0, 2))):
+        value = data.draw(mutated(value))
+    if found.schema == "bytes" or (isinstance(found.schema, dict) and found.schema["type"] == "bytes"):
+        return  # written raw at the top
+    assert by_serializer(found.schema, value) == by_fastavro(found.schema, value)
+
+
+@given(
+    st.integers(-(2**70), 2**70)
+    | st.sampled_from([s * 2**n + d for n in range(66) for s in (1, -1) for d in (-1, 0, 1)])
+)
+@settings(max_examples=1000, deadline=None)
+def test_integers_of_every_size(number: int) -> None:
+    for kind, bits in (("int", 31), ("long", 63)):
+        write = compiled(kind)
+        if -(2**bits) <= number < 2**bits:
+            assert write(number, None) == by_fastavro(kind, number) == PREFIX + varint(number)
+        else:
+            with pytest.raises(FellBack):
+                write(number, None)
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 2047, 2048, 8191, 8192, 2**20, 2**21])
+@pytest.mark.parametrize("kind", ["string", "bytes"])
+def test_sizes(kind: str, size: int) -> None:
+    value = "é" * (size // 2) if kind == "string" else b"x" * size
+    schema = {"type": "record", "name": "R", "fields": [{"name": "a", "type": kind}]}
+    assert compiled(schema)({"a": value}, None) == by_fastavro(schema, {"a": value})
+
+
+def test_every_primitive_in_every_container() -> None:
+    for leaf in PRIMITIVES + LOGICAL:
+        for schema in (leaf.schema, {"type": "array", "items": leaf.schema}, {"type": "map", "values": leaf.schema}):
+            compiled(schema)
+
+
+@pytest.mark.parametrize("fields", [1, compiler.WIDE - 1, compiler.WIDE, 300])
+@pytest.mark.parametrize("kind", ["record", "array"])
+def test_records_narrow_and_wide(fields: int, kind: str) -> None:
+    record: Any = {"type": "record", "name": "R", "fields": [{"name": f"f'{n}", "type": "int"} for n in range(fields)]}
+    value: Any = {f"f'{n}": n for n in range(fields)}
+    schema = record if kind == "record" else {"type": "array", "items": record}
+    assert compiled(schema)(value if kind == "record" else [value], None) == by_fastavro(
+        schema, value if kind == "record" else [value]
+    )
+    del value["f'0"]
+    with pytest.raises(FellBack):
+        compiled(schema)(value | {"another": 1} if kind == "record" else [value], None)
+
+
+# -- what is fastavro's --------------------------------------------------------------------------
+
+RECORD = {
+    "type": "record",
+    "name": "R",
+    "fields": [
+        {"name": "i", "type": "int", "default": 7},
+        {"name": "s", "type": ["null", "string"]},
+        {
+            "name": "r",
+            "type": ["null", {"type": "record", "name": "Inner", "fields": [{"name": "x", "type": "double"}]}],
+        },
+        {"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["A", "B"]}},
+        {"name": "f", "type": {"type": "fixed", "name": "F", "size": 2}},
+        {"name": "m", "type": {"type": "map", "values": "long"}},
+        {"name": "a", "type": {"type": "array", "items": "string"}},
+        {"name": "u", "type": ["null", {"type": "map", "values": "string"}]},
+    ],
+}
+FITS = {"i": 1, "s": "x", "r": {"x": 1.0}, "e": "B", "f": b"12", "m": {"k": 1}, "a": ["x"], "u": {"k": "x"}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"i": True}, {"i": 2**31}, {"i": 1.0}, {"s": b"x"},
+        {"s": Mood.GOOD}, {"s": ("string", "x")}, {"r": {"x": True}},
+        {"r": {"x": 1.0, "-type": "Inner"}}, {"r": OrderedDict(x=1.0)},
+        {"r": {}}, {"e": "C"}, {"e": Mood.GOOD}, {"f": b"1"}, {"f": b"123"},
+        {"f": bytearray(b"12")}, {"m": {1: 1}},
+        {"m": {Liar("k"): 1}}, {"a": [Liar("x")]}, {"u": {"-type": "map"}}, {"m": {"k": "1"}},
+        {"m": [("k", 1)]}, {"a": ("x",)}, {"a": [1]}, {"a": "x"},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_value_that_is_not_sure_goes_to_fastavro_whole(change: dict[str, Any]) -> None:
+    value = FITS | change
+    given: list[Any] = []
+
+    def other(value: Any, ctx: Any) -> bytes:
+        given.append((value, ctx))
+        return b"by fastavro"
+
+    assert compiled(RECORD)(FITS, None) == by_fastavro(RECORD, FITS)
+    assert compiled(RECORD, other)(value, "context") == b"by fastavro"
+    assert given == [(value, "context")]
+    assert given[0][0] is value
+
+
+@pytest.mark.parametrize("key", list(FITS))
+def test_a_missing_key_goes_to_fastavro(key: str) -> None:
+    value = {name: item for name, item in FITS.items() if name != key}
+    for short_or_not in (value, value | {"another": 1}):
+        with pytest.raises(FellBack):
+            compiled(RECORD)(short_or_not, None)
+        assert by_serializer(RECORD, short_or_not) == by_fastavro(RECORD, short_or_not)
+
+
+def test_what_fastavro_refuses_is_asked_for_once() -> None:
+    calls: list[Any] = []
+
+    def refuses(value: Any, ctx: Any) -> bytes:
+        calls.append(value)
+        raise AvroEncodingError("no", "", "", "")
+
+    for value in ({"i": "no"}, FITS | {"i": "no"}, FITS | {"r": {"y": 1}}):
+        calls.clear()
+        with pytest.raises(AvroEncodingError):
+            compiled(RECORD, refuses)(value, None)
+        assert calls == [value]
+
+
+@pytest.mark.parametrize(
+    "union",
+    [
+        [],
+        ["null", {"type": "record", "name": "A", "fields": []}, {"type": "record", "name": "B", "fields": []}],
+        ["null", {"type": "map", "values": "int"}, {"type": "record", "name": "A", "fields": []}],
+        ["int", "long"],
+        ["float", "double"],
+        [{"type": "array", "items": "int"}, "bytes"],
+        [{"type": "int", "logicalType": "date"}, "string"],
+        [{"type": "int", "logicalType": "date"}, {"type": "long", "logicalType": "timestamp-millis"}],
+        [{"type": "enum", "name": "E", "symbols": ["A"]}, "string"],
+        [{"type": "long", "logicalType": "timestamp-millis"}, "double"],
+    ],
+    ids=repr,
+)
+def test_a_union_that_the_exact_type_does_not_decide_is_not_compiled(union: list[Any]) -> None:
+    with pytest.raises(Unsuitable):
+        compiled({"type": "record", "name": "R", "fields": [{"name": "u", "type": union}]})
+
+
+def test_the_first_branch_that_takes_every_value_of_a_type_is_sure() -> None:
+    for union, value in ((["double", "long"], 5), (["string", {"type": "enum", "name": "E", "symbols": ["A"]}], "A")):
+        assert compiled(union)(value, None) == by_fastavro(union, value)
+
+
+def test_a_logical_type_with_a_writer_of_somebodys_own_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fastavro.write.LOGICAL_WRITERS, "string-shout", lambda value, schema: value.upper())
+    monkeypatch.setitem(fastavro.write.LOGICAL_WRITERS, "int-date", lambda value, schema: 7)
+    for schema, value in (
+        ({"type": "string", "logicalType": "shout"}, "a"),
+        ({"type": "int", "logicalType": "date"}, 1),
+        (["null", {"type": "int", "logicalType": "date"}], 1),
+    ):
+        with pytest.raises(Unsuitable):
+            compiled(schema)
+        assert by_serializer(schema, value) == by_fastavro(schema, value)
+
+
+def nested(depth: int, kind: str) -> Any:
+    schema: Any = "int"
+    for _ in range(depth):
+        schema = {"type": kind, "items" if kind == "array" else "values": schema}
+    return schema
+
+
+@pytest.mark.parametrize("kind", ["array", "map"])
+@pytest.mark.parametrize("depth", [5, 19, 40, 150])
+def test_a_schema_nested_deeper_than_python_compiles_is_fastavros(kind: str, depth: int) -> None:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value] if kind == "array" else {"k": value}
+    schema = nested(depth, kind)
+    assert by_serializer(schema, value) == by_fastavro(schema, value)
+
+
+def test_a_schema_too_large_is_fastavros() -> None:
+    fields = [{"name": f"f{n}", "type": ["null", "string"]} for n in range(1000)]
+    with pytest.raises(Unsuitable, match="characters"):
+        compiled({"type": "record", "name": "R", "fields": fields})
+
+
+def test_a_value_deeper_than_the_interpreter_recurses_is_fastavros() -> None:
+    schema = {"type": "record", "name": "L", "fields": [{"name": "more", "type": {"type": "array", "items": "L"}}]}
+    value: Any = {"more": []}
+    for _ in range(2_000):
+        value = {"more": [value]}
+    with pytest.raises(FellBack):
+        compiled(schema)(value, None)
+    assert by_serializer(schema, value) == PREFIX + b"\2" * 2_000 + b"\0" * 2_001
+
+
+# -- safety --------------------------------------------------------------------------------------
+
+NASTY = [
+    "'", '"', "\\", "\n", "'''", '"""', "{0}", "%s", "#", "\r", "\t", "\0", "\u2028", "\u0085", "é", "😀",
+    "class", "None", "ctx", "value", "p", "T", "other", "__import__('os').abort()",
+    "']; __import__('os').abort() #", "\ud800",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NASTY, ids=repr)
+def test_no_text_of_a_schema_becomes_code(name: str) -> None:
+    field = {"name": name, "doc": name, "aliases": [name], "default": name, name: name}
+    schema = {"type": "record", "name": "R", "fields": [{**field, "type": "string"}]}
+    assert compiled(schema)({name: "x"}, None) == by_fastavro(schema, {name: "x"})
+
+
+@pytest.mark.parametrize("symbol", NASTY, ids=repr)
+def test_no_symbol_of_an_enum_becomes_code(symbol: str) -> None:
+    enum = {"type": "enum", "name": "E", "symbols": ["A", symbol]}
+    named: dict[str, Any] = {}
+    write = compile_writer(enum, named, PREFIX, falls_back)  # not parsed: fastavro may not allow the symbol
+    assert write(symbol, None) == PREFIX + b"\2"
+
+
+def test_sizes_of_fixed_are_numbers() -> None:
+    with pytest.raises((ValueError, TypeError)):
+        source_of({"type": "fixed", "name": "F", "size": "__import__('os')"}, {}, PREFIX)
+
+
+@thorough
+@given(st.data())
+def test_the_code_of_any_schema_names_only_what_it_was_given(data: st.DataObject) -> None:
+    found = data.draw(schemas(decided=True))
+    source = compiler._Source(*parsed(found.schema), PREFIX)
+    names = set(names_in(compile(source.text, "x", "exec").co_consts))
+    builtin = {"type", "len", "map", "dict", "list", "str", "bytes", "int", "float", "bool", "Exception"}
+    methods = {"encode", "items", "values", "issuperset"}
+    given_to_it = {*compiler._helpers(), *source.constants, "Other", "other", "AvroEncodingError"}
+    others = names - builtin - methods - given_to_it
+    assert not [name for name in others if not re.fullmatch(r"write_\d+", name)]
+
+
+def parsed(schema: Any) -> tuple[Any, dict[str, Any]]:
+    named: dict[str, Any] = {}
+    return parse_schema(copy.deepcopy(schema), named_schemas=named), named
+
+
+def names_in(constants: tuple[Any, ...]) -> Iterator[str]:
+    for code in constants:
+        if hasattr(code, "co_names"):
+            yield from code.co_names
+            yield from names_in(code.co_consts)
+
+
+# -- the text ------------------------------------------------------------------------------------
+
+
+def test_the_text_can_be_read() -> None:
+    types = {
+        "a": ["null", "double"],
+        "b": ["null", "boolean", "string"],
+        "c": ["null", {"type": "array", "items": "bytes"}],
+    }
+    schema = {"type": "record", "name": "R", "fields": [{"name": key, "type": kind} for key, kind in types.items()]}
+    assert (
+        source_of(*parsed(schema), b"\1")
+        == r"""def write(value, ctx):
+    try:
+        p = []
+        if type(value) is not dict or len(value) < 3: return other(value, ctx)
+        v1 = value['a']
+        v2 = value['b']
+        v3 = value['c']
+        if type(v1) not in NONETYPE_OR_FLOAT_OR_INT: return other(value, ctx)
+        if v2 is None:
+            u4 = b'\x00'
+        elif type(v2) is bool:
+            u4 = b'\x02' + (YES if v2 else NO)
+        elif type(v2) is str:
+            u4 = b'\x04' + (T[n6] if (n6 := len(s5 := v2.encode())) < 8192 else write_long(n6)) + (s5)
+        else: return other(value, ctx)
+        p += (b'\x01', b'\x00' if v1 is None else b'\x02' + (pack_double(v1)), u4,)
+        if v3 is None:
+            p += (b'\x00',)
+        elif type(v3) is list:
+            if not BYTES.issuperset(map(type, v3)): return other(value, ctx)
+            p += (b'\x02', T[n8] if (n8 := len(v3)) < 8192 else write_long(n8),)
+            for v9 in v3:
+                p += (T[n10] if (n10 := len(v9)) < 8192 else write_long(n10), v9,)
+            p += (NO if v3 else EMPTY,)
+        else: return other(value, ctx)
+        return join(p)
+    except AvroEncodingError:
+        raise
+    except Exception:
+        return other(value, ctx)
+"""
+    )
+
+
+def test_tracebacks_show_the_text_as_long_as_the_function_lives() -> None:
+    write = compiled("string")
+    filename = write.__code__.co_filename  # type: ignore[attr-defined]
+    assert linecache.getline(filename, 1) == "def write(value, ctx):\n"
+    linecache.checkcache()
+    assert linecache.getline(filename, 1)
+    del write
+    gc.collect()
+    assert filename not in linecache.cache
+
+
+def test_functions_share_nothing_that_changes() -> None:
+    """Threads write at the same time, each its own bytes."""
+    write = compiled(RECORD)
+    expected = {n: by_fastavro(RECORD, FITS | {"i": n * 1000}) for n in range(8)}
+    wrong: list[int] = []
+
+    def work(n: int) -> None:
+        wrong.extend(n for _ in range(2000) if write(FITS | {"i": n * 1000}, None) != expected[n])
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
