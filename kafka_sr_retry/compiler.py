@@ -181,6 +181,9 @@ class _Type:
         return other if other.is_plain and other.kind not in ("null", "fixed") else None
 
 
+_PRIMITIVES = {kind: _Type(kind, kind) for kind in _TAKES.keys() - _HOLDERS - {"enum", "fixed"}}
+
+
 class _Source:
     """The text of a schema's function, as it grows."""
 
@@ -211,25 +214,28 @@ class _Source:
                 break
         if isinstance(schema, list):
             return _Type("union", schema, [self._type(branch) for branch in schema])
-        details = schema if isinstance(schema, dict) else {"type": schema}
-        kind = "record" if details["type"] == "error" else details["type"]
+        if isinstance(schema, str):
+            if schema not in _PRIMITIVES:
+                raise Unsuitable(f"type {schema}")
+            return _PRIMITIVES[schema]
+        kind = "record" if schema["type"] == "error" else schema["type"]
         if kind not in _TAKES:
             raise Unsuitable(f"type {kind}")
         if kind == "record":
-            record = self._records.get(details["name"])
+            record = self._records.get(schema["name"])
             if record is not None:
                 record.uses += 1
                 return record
-            record = self._records[details["name"]] = _Type(kind, details)
-            record.inner = [self._type(each["type"]) for each in details["fields"]]
+            record = self._records[schema["name"]] = _Type(kind, schema)
+            record.inner = [self._type(each["type"]) for each in schema["fields"]]
             return record
         if kind in _HOLDERS:
-            return _Type(kind, details, [self._type(details["items" if kind == "array" else "values"])])
-        logical = f"{kind}-{details.get('logicalType')}"
+            return _Type(kind, schema, [self._type(schema["items" if kind == "array" else "values"])])
+        logical = f"{kind}-{schema.get('logicalType')}"
         writer = LOGICAL_WRITERS.get(logical)
         if writer is not None and (logical not in _OBJECTS or writer is not _STANDARD[logical]):
             raise Unsuitable(f"the logical type {logical}, which somebody has given fastavro a writer for")
-        return _Type(kind, details, logical=logical if writer else "")
+        return _Type(kind, schema, logical=logical if writer else "")
 
     def _program(self, whole: _Type, prefix: bytes) -> str:
         parts = [repr(prefix)] if prefix else []
@@ -264,7 +270,8 @@ class _Source:
     # -- lines ---------------------------------------------------------------------------------
 
     def _line(self, text: str) -> None:
-        self._check()
+        if self._conditions:
+            self._check()
         self._lines.append("    " * self._indent + text)
 
     def _other_if(self, condition: str) -> None:
@@ -403,7 +410,7 @@ class _Source:
         parts.clear()
         key, item = self._new("v"), self._new("v")
         self._line(f"for {key}, {item} in {value}.items():")
-        self._items({key: _Type("string", "string"), item: values}, [key, item] if values.is_plain else [key])
+        self._items({key: _PRIMITIVES["string"], item: values}, [key, item] if values.is_plain else [key])
         parts.append(f"NO if {value} else EMPTY")
 
     def _items(self, types: Mapping[str, _Type], checked: list[str]) -> None:

@@ -58,3 +58,10 @@ def test_a_schema_of_no_use_is_an_error(source: Any, schema: Any, error: str) ->
     result = source(schema)
     assert result.exit_code == 2
     assert error in result.output
+
+
+def test_the_documentation_shows_what_is_printed(source: Any) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "encoding.md").read_text(encoding="utf-8")
+    shown = page.partition("$ kafka-sr-retry source reading.avsc\n")[2].partition("```")[0]
+    fields = [{"name": "station", "type": "string"}, {"name": "count", "type": "long"}]
+    assert source({"type": "record", "name": "Reading", "fields": fields}).output == shown
