@@ -89,9 +89,10 @@ _TAKES_ALL = frozenset(("null", "boolean", "long", "double", "string", "bytes"))
 
 _HOLDERS = frozenset(("record", "array", "map"))
 
-_STANDARD = dict(LOGICAL_WRITERS)
-
 _functions = count(1)
+
+
+_WORDS = frozenset((*_TAKES, "union", "error", "error_union", "request"))
 
 
 class Unsuitable(Exception):  # noqa: N818
@@ -189,9 +190,14 @@ class _Source:
 
     def __init__(self, schema: Any, named: Mapping[str, Any], prefix: bytes) -> None:
         self.constants: dict[str, Any] = {}
+        if not named.keys().isdisjoint(_WORDS):
+            raise Unsuitable("a type that is called like one of Avro's own")
         self._named = named
         self._records: dict[str, _Type] = {}
-        self._functions: dict[str, str] = {}
+        self._symbols: dict[int, str] = {}
+        self._functions: list[str] = []
+        self._under_union = 0
+        self._size = 0
         self._lines: list[str] = []
         self._conditions: list[str] = []
         self._indent = 2
@@ -199,10 +205,10 @@ class _Source:
         self._names = count(1)
         try:
             self.text = self._program(self._type(schema), prefix)
-        except RecursionError as error:
-            raise Unsuitable("nested too deep") from error
-        if len(self.text) > LARGEST:
-            raise Unsuitable(f"a function of {len(self.text)} characters")
+        except Unsuitable:
+            raise
+        except Exception as error:
+            raise Unsuitable(f"{type(error).__name__}: {error}") from error
 
     def _type(self, schema: Any) -> _Type:
         while True:
@@ -221,9 +227,12 @@ class _Source:
         kind = "record" if schema["type"] == "error" else schema["type"]
         if kind not in _TAKES:
             raise Unsuitable(f"type {kind}")
+        logical = _logical(schema)
         if kind == "record":
             record = self._records.get(schema["name"])
             if record is not None:
+                if record.schema["fields"] != schema["fields"]:
+                    raise Unsuitable(f"two records {schema['name']}")  # each in a reference of its own
                 record.uses += 1
                 return record
             record = self._records[schema["name"]] = _Type(kind, schema)
@@ -231,11 +240,11 @@ class _Source:
             return record
         if kind in _HOLDERS:
             return _Type(kind, schema, [self._type(schema["items" if kind == "array" else "values"])])
-        logical = f"{kind}-{schema.get('logicalType')}"
-        writer = LOGICAL_WRITERS.get(logical)
-        if writer is not None and (logical not in _OBJECTS or writer is not _STANDARD[logical]):
-            raise Unsuitable(f"the logical type {logical}, which somebody has given fastavro a writer for")
-        return _Type(kind, schema, logical=logical if writer else "")
+        if (kind == "fixed" and type(schema["size"]) is not int) or (
+            kind == "enum" and type(schema["symbols"]) is not list
+        ):
+            raise Unsuitable(f"an odd {kind}")
+        return _Type(kind, schema, logical=logical)
 
     def _program(self, whole: _Type, prefix: bytes) -> str:
         parts = [repr(prefix)] if prefix else []
@@ -250,28 +259,35 @@ class _Source:
             self._line(f"return join({_tuple(parts)})")
             lines = self._lines
         head = ["def write(value, ctx):", "    try:"]
-        tail = ["    except AvroEncodingError:", "        raise", "    except Exception:", f"        {self._bail}"]
+        tail = [
+            "    except AvroEncodingError:",
+            "        raise",
+            "    except Exception:",
+            "        pass",
+            f"    {self._bail}",
+        ]
         text = [*head, *lines, *tail]
-        written: list[str] = []
-        while len(written) < len(self._functions):
-            written.append(list(self._functions)[len(written)])
-            text = [*self._function(written[-1]), "", *text]
+        for number, name in enumerate(self._functions):  # it grows meanwhile
+            text += ["", f"def write_{number}(value, p):", *self._function(name)]
         return "\n".join(text) + "\n"
 
     def _function(self, name: str) -> list[str]:
-        """A record's own function, which adds to ``p``."""
-        self._lines, self._indent, self._bail = [], 1, "raise Other"
+        """The body of a record's own function, which adds to ``p``."""
+        self._lines, self._indent, self._bail, self._under_union = [], 1, "raise Other", 1
         parts: list[str] = []
         self._other_if("type(value) is not dict")
         self._fields(self._records[name], "value", parts)
         self._flush(parts)
-        return [f"def {self._functions[name]}(value, p):", *self._lines]
+        return self._lines
 
     # -- lines ---------------------------------------------------------------------------------
 
     def _line(self, text: str) -> None:
         if self._conditions:
             self._check()
+        self._size += len(text)
+        if self._size > LARGEST:
+            raise Unsuitable(f"a function of more than {LARGEST} characters")
         self._lines.append("    " * self._indent + text)
 
     def _other_if(self, condition: str) -> None:
@@ -324,8 +340,9 @@ class _Source:
             self._union(kind, value, parts)
         elif kind.is_function:
             self._flush(parts)
-            name = kind.schema["name"]
-            self._line(f"{self._functions.setdefault(name, f'write_{len(self._functions) + 1}')}({value}, p)")
+            if kind.schema["name"] not in self._functions:
+                self._functions.append(kind.schema["name"])
+            self._line(f"write_{self._functions.index(kind.schema['name'])}({value}, p)")
         elif kind.kind == "record":
             self._fields(kind, value, parts)
         elif kind.kind == "array":
@@ -336,6 +353,8 @@ class _Source:
             parts += self._scalar(kind, value)
 
     def _fields(self, record: _Type, value: str, parts: list[str]) -> None:
+        if self._under_union:  # fastavro looks for hints in all records of a union's branch
+            self._other_if(f"'-type' in {value}")
         fields = [(self._new("v"), kind) for kind in record.inner]
         keys = [each["name"] for each in record.schema["fields"]]
         if len(keys) < WIDE:
@@ -369,18 +388,21 @@ class _Source:
             case "float" | "double":
                 return [f"pack_{kind.kind}({value})"]
             case "enum":
-                symbols = {symbol: varint(index) for index, symbol in reversed(list(enumerate(kind.schema["symbols"])))}
-                return [f"{self._constant(symbols)}[{value}]"]
+                symbols = kind.schema["symbols"]
+                if id(symbols) not in self._symbols:
+                    indices = {symbol: varint(index) for index, symbol in reversed(list(enumerate(symbols)))}
+                    self._symbols[id(symbols)] = self._constant(indices)
+                return [f"{self._symbols[id(symbols)]}[{value}]"]
             case "fixed":
-                self._other_if(f"len({value}) != {int(kind.schema['size'])}")
+                self._other_if(f"len({value}) != {kind.schema['size']}")
                 return [value]
             case "string":
                 encoded = self._new("s")
-                return [self._size(f"{encoded} := {value}.encode()"), encoded]
+                return [self._sized(f"{encoded} := {value}.encode()"), encoded]
             case _:
-                return [self._size(value), value]
+                return [self._sized(value), value]
 
-    def _size(self, value: str) -> str:
+    def _sized(self, value: str) -> str:
         size = self._new("n")
         return f"T[{size}] if ({size} := len({value})) < 8192 else write_long({size})"
 
@@ -393,7 +415,8 @@ class _Source:
         return base
 
     def _array(self, items: _Type, value: str, parts: list[str]) -> None:
-        parts.append(self._size(value))
+        value = self._copied(value)
+        parts.append(self._sized(value))
         if items.is_plain and items.kind in ("float", "double"):
             parts.append(f"pack('<%d{items.kind[0]}' % len({value}), *{value})")
         elif items.is_plain and items.kind in ("int", "long"):
@@ -405,9 +428,16 @@ class _Source:
             self._items({item: items}, [item] if items.is_plain else [])
         parts.append(f"NO if {value} else EMPTY")
 
+    def _copied(self, value: str) -> str:
+        """Another thread may change a list or dict between its size and its items; fastavro lets no other run."""
+        copy = self._new("c")
+        self._line(f"{copy} = {value}.copy()")
+        return copy
+
     def _map(self, values: _Type, value: str, parts: list[str]) -> None:
-        self._flush([*parts, self._size(value)])
-        parts.clear()
+        value = self._copied(value)
+        parts.append(self._sized(value))
+        self._flush(parts)
         key, item = self._new("v"), self._new("v")
         self._line(f"for {key}, {item} in {value}.items():")
         self._items({key: _PRIMITIVES["string"], item: values}, [key, item] if values.is_plain else [key])
@@ -442,11 +472,13 @@ class _Source:
             self._line(f"{word} {' or '.join(self._is(value, python_type) for python_type in types)}:")
             self._indent += 1
             self._expect(branch, value, known=True)
-            if branch.kind in ("record", "map"):
+            if branch.kind == "map":
                 self._other_if(f"'-type' in {value}")
             if union.holds:
                 pieces = [repr(varint(index))]
+                self._under_union += 1
                 self._write(branch, value, pieces)
+                self._under_union -= 1
                 self._flush(pieces)
             else:
                 self._line(f"{result} = {self._sum(index, branch, value)}")
@@ -461,6 +493,8 @@ class _Source:
 
     def _taken(self, union: _Type) -> dict[type, int]:
         """The branch that fastavro writes, for each exact type."""
+        if any(branch.kind == "union" for branch in union.inner):
+            raise Unsuitable("a union in a union")
         takers: dict[type, list[int]] = {}
         names = [branch.logical or branch.kind for branch in union.inner]
         written = [branch.takes + ((_OBJECTS[branch.logical],) if branch.logical else ()) for branch in union.inner]
@@ -486,6 +520,15 @@ class _Source:
             return f"{value} {word} None"
         known = python_type.__module__ == "builtins"
         return f"type({value}) {word} {python_type.__name__ if known else self._constant(python_type)}"
+
+
+def _logical(schema: Mapping[str, Any]) -> str:
+    """fastavro's name of a logical type for which it has a writer of its own, else nothing."""
+    name = f"{schema['type']}-{schema.get('logicalType')}"
+    writer = LOGICAL_WRITERS.get(name)
+    if writer is not None and not (name in _OBJECTS and str(writer.__module__).startswith("fastavro.")):
+        raise Unsuitable(f"the logical type {name}, which somebody has given fastavro a writer for")
+    return name if writer else ""
 
 
 def _number(kind: str, value: str) -> str:

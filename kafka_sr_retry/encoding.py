@@ -41,8 +41,8 @@ class AvroSchema:
         self._named: dict[str, Any] = {}
         try:
             for reference in references:
-                parse_schema(json.loads(reference), named_schemas=self._named)
-            raw = json.loads(text)
+                parse_schema(_json(reference), named_schemas=self._named)
+            raw = _json(text)
             self._wrapped = isinstance(raw, list) or (isinstance(raw, str) and raw in self._named)
             if self._wrapped:
                 raw = {**_TOP, "fields": [{"name": "value", "type": raw}]}
@@ -53,6 +53,7 @@ class AvroSchema:
             raise ConfigurationError(f"schema_str is not an Avro schema: {error}", "schema_str") from error
         parsed: Any = self._parsed
         self._top = parsed["fields"][0]["type"] if self._wrapped else parsed
+        self._is_raw = parsed == "bytes" or (isinstance(parsed, dict) and parsed["type"] == "bytes")
         self.name = full_name(text)
 
     def writer(self, prefix: bytes, *, strict: bool = False, strict_allow_default: bool = False) -> Write:
@@ -65,7 +66,7 @@ class AvroSchema:
             strict_allow_default: the same, but fields with a default may be missing.
         """
         parsed = self._parsed
-        if parsed == "bytes" or (isinstance(parsed, dict) and parsed["type"] == "bytes"):
+        if self._is_raw:
             return lambda value, ctx: prefix + _raw(value)
         options = {"strict": strict, "strict_allow_default": strict_allow_default}
 
@@ -74,9 +75,10 @@ class AvroSchema:
             out.write(prefix)
             try:
                 schemaless_writer(out, parsed, value)
-            except Exception:  # noqa: BLE001 fastavro raises what it meets
-                return prefix + self._slowly(value, options)
-            return out.getvalue()
+                return out.getvalue()
+            except Exception:  # noqa: BLE001, S110 fastavro raises what it meets
+                pass
+            return prefix + self._slowly(value, options)
 
         def write_carefully(value: Any, ctx: Any) -> bytes:
             return prefix + self._slowly(value, options)
@@ -92,6 +94,8 @@ class AvroSchema:
 
     def source(self) -> str:
         """The function that writes its objects, for people; ``Unsuitable`` where fastavro does."""
+        if self._is_raw:
+            raise Unsuitable("bytes are written raw")
         return source_of(self._top, self._named, b"")
 
     def _slowly(self, value: Any, options: Mapping[str, bool]) -> bytes:
@@ -103,16 +107,25 @@ class AvroSchema:
         try:
             record = as_record(value)
         except Exception as error:  # noqa: BLE001 and so do objects of all kinds
-            raise _raising(self._top, value, error) from None
-        try:
-            return self._encode(record, options)
-        except Exception as error:  # noqa: BLE001
-            raise _Misfit(self._named, options).of(self._top, record, error) from None
+            failure = _raising(self._top, value, error)
+        else:
+            try:
+                return self._encode(record, options)
+            except Exception as error:  # noqa: BLE001
+                failure = _Misfit(self._named, options).of(self._top, record, error)
+        raise failure  # out here, as its context would show values
 
     def _encode(self, value: Any, options: Mapping[str, bool]) -> bytes:
         out = BytesIO()
         schemaless_writer(out, self._parsed, {"value": value} if self._wrapped else value, **options)
         return out.getvalue()
+
+
+def _json(text: str) -> Any:
+    """Of a schema; without what makes fastavro take it for one that it has parsed already."""
+    raw = json.loads(text)
+    hidden = ("__fastavro_parsed", "__named_schemas")
+    return {key: value for key, value in raw.items() if key not in hidden} if isinstance(raw, dict) else raw
 
 
 def full_name(text: str) -> str | None:

@@ -8,6 +8,7 @@ import json
 import linecache
 import re
 import string
+import sys
 import threading
 import uuid
 from collections import OrderedDict
@@ -25,7 +26,7 @@ from fastavro import parse_schema, schemaless_writer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kafka_sr_retry import AvroEncodingError, compiler
+from kafka_sr_retry import AvroEncodingError, ConfigurationError, compiler
 from kafka_sr_retry.compiler import Unsuitable, compile_writer, source_of, varint
 from kafka_sr_retry.encoding import AvroSchema
 
@@ -412,6 +413,99 @@ def test_what_fastavro_refuses_is_asked_for_once() -> None:
         assert calls == [value]
 
 
+def record_of(name: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "record", "name": name, "fields": [{"name": key, "type": kind} for key, kind in fields.items()]}
+
+
+INNER = record_of("Inner", x="int")
+HINTED = {"x": 1, "-type": "wrong"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (["null", record_of("Outer", i=INNER)], {"i": HINTED}),
+        (["null", {"type": "array", "items": INNER}], [HINTED]),
+        (["null", {"type": "map", "values": INNER}], {"k": HINTED}),
+        (
+            record_of("L", x="int", more=["null", {"type": "array", "items": "L"}]),
+            {"more": [HINTED | {"more": None}], "x": 1},
+        ),
+        (record_of("R", a={"type": "enum", "name": "string", "symbols": ["A"]}, b="string"), {"a": "A", "b": "A"}),
+        (record_of("R", a=record_of("null", z="int"), c="null"), {"a": {"z": 1}, "c": {"z": 1}}),
+        (record_of("R", u=["null", ["int", "string"]]), {"u": 1}),
+        ({"type": "fixed", "name": "F", "size": "4"}, b"1234"),
+        ({"type": "enum", "name": "E", "symbols": {"A": 1}}, "A"),
+    ],
+    ids=repr,
+)
+def test_odd_schemas_and_hints_are_fastavros(schema: Any, value: Any) -> None:
+    assert by_serializer(schema, value) == by_fastavro(schema, value)
+
+
+def test_two_records_of_one_name_in_references_are_each_their_own() -> None:
+    first, second = record_of("A", r=record_of("Q", x="double")), record_of("B", r=record_of("Q", x="long"))
+    schema = AvroSchema(json.dumps(record_of("Top", a="A", b="B")), [json.dumps(first), json.dumps(second)])
+    value = {"a": {"r": {"x": 1}}, "b": {"r": {"x": 1}}}
+    assert schema.writer(b"")(value, None) == b"\0\0\0\0\0\0\xf0\x3f\2"
+
+
+@pytest.mark.parametrize("kind", ["record", "array", "map"])
+def test_a_writer_of_somebodys_own_for_a_type_that_holds_others(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fastavro.write.LOGICAL_WRITERS, f"{kind}-empty", lambda value, schema: type(value)())
+    schema = {
+        "array": {"type": "array", "items": "int"},
+        "map": {"type": "map", "values": "int"},
+        "record": record_of("R"),
+    }
+    value: Any = [1] if kind == "array" else {"k": 1}
+    odd = {**schema[kind], "logicalType": "empty"}
+    assert by_serializer(odd, value) == by_fastavro(odd, value)
+
+
+def test_a_schema_cannot_pass_for_one_that_fastavro_has_parsed() -> None:
+    hidden = {"__fastavro_parsed": True, "__named_schemas": {"A": "A"}}
+    with pytest.raises(ConfigurationError, match="unknown type 'A'"):
+        AvroSchema(json.dumps({**record_of("R", x="A"), **hidden}))
+
+
+def test_an_enum_that_is_used_often_is_kept_once() -> None:
+    enum = {"type": "enum", "name": "E", "symbols": [f"S{n}" for n in range(100)]}
+    fields = {"f0": enum, **{f"f{n}": "E" for n in range(1, 50)}}
+    source = compiler._Source(*parsed(record_of("R", **fields)), PREFIX)
+    assert sum(isinstance(constant, dict) for constant in source.constants.values()) == 1
+
+
+def test_a_list_that_another_thread_changes_is_written_whole() -> None:
+    schema = {"type": "array", "items": "string"}
+    write, changing, done = compiled(schema, lambda *_: b""), ["x"] * 50, threading.Event()
+
+    def change() -> None:
+        while not done.is_set():
+            changing.append("x")
+            changing.pop()
+
+    thread = threading.Thread(target=change)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        written = {write(changing, None) for _ in range(20_000)}
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert written <= {by_fastavro(schema, ["x"] * 50), by_fastavro(schema, ["x"] * 51)}
+
+
+def test_the_error_of_a_value_has_no_context_that_shows_it() -> None:
+    writer = AvroSchema(json.dumps(record_of("R", e={"type": "enum", "name": "E", "symbols": ["A"]}))).writer(PREFIX)
+    with pytest.raises(AvroEncodingError) as caught:
+        writer({"e": "SECRET"}, None)
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+
+
 @pytest.mark.parametrize(
     "union",
     [
@@ -508,9 +602,10 @@ def test_no_symbol_of_an_enum_becomes_code(symbol: str) -> None:
     assert write(symbol, None) == PREFIX + b"\2"
 
 
-def test_sizes_of_fixed_are_numbers() -> None:
-    with pytest.raises((ValueError, TypeError)):
-        source_of({"type": "fixed", "name": "F", "size": "__import__('os')"}, {}, PREFIX)
+@pytest.mark.parametrize("size", ["__import__('os')", "4", 4.7, None, [4]], ids=repr)
+def test_the_size_of_a_fixed_is_a_number_or_fastavros_matter(size: Any) -> None:
+    with pytest.raises(Unsuitable):
+        source_of({"type": "fixed", "name": "F", "size": size}, {}, PREFIX)
 
 
 @thorough
@@ -520,7 +615,7 @@ def test_the_code_of_any_schema_names_only_what_it_was_given(data: st.DataObject
     source = compiler._Source(*parsed(found.schema), PREFIX)
     names = set(names_in(compile(source.text, "x", "exec").co_consts))
     builtin = {"type", "len", "map", "dict", "list", "str", "bytes", "int", "float", "bool", "Exception"}
-    methods = {"encode", "items", "values", "issuperset"}
+    methods = {"encode", "items", "values", "issuperset", "copy"}
     given_to_it = {*compiler._helpers(), *source.constants, "Other", "other", "AvroEncodingError"}
     others = names - builtin - methods - given_to_it
     assert not [name for name in others if not re.fullmatch(r"write_\d+", name)]
@@ -570,16 +665,18 @@ def test_the_text_can_be_read() -> None:
             p += (b'\x00',)
         elif type(v3) is list:
             if not BYTES.issuperset(map(type, v3)): return other(value, ctx)
-            p += (b'\x02', T[n8] if (n8 := len(v3)) < 8192 else write_long(n8),)
-            for v9 in v3:
-                p += (T[n10] if (n10 := len(v9)) < 8192 else write_long(n10), v9,)
-            p += (NO if v3 else EMPTY,)
+            c8 = v3.copy()
+            p += (b'\x02', T[n9] if (n9 := len(c8)) < 8192 else write_long(n9),)
+            for v10 in c8:
+                p += (T[n11] if (n11 := len(v10)) < 8192 else write_long(n11), v10,)
+            p += (NO if c8 else EMPTY,)
         else: return other(value, ctx)
         return join(p)
     except AvroEncodingError:
         raise
     except Exception:
-        return other(value, ctx)
+        pass
+    return other(value, ctx)
 """
     )
 
