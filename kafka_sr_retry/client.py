@@ -449,6 +449,13 @@ class SchemaRegistryClient:
 
         def fly(flight: Flight[Any]) -> Answered | Failure:
             own.append(flight)
+            # another flight may have landed since this caller looked into the memory
+            now, known, refused = self.clock.now(), self._known.get(request), self._refused.get(request)
+            if known is not None and ttl is not None and now < known.due:
+                return Answered(known.value)
+            if refused is not None and now < refused.due:
+                refusal: Failure = refused.value
+                return refusal
             return self._fly(flight, request, began, seconds, ttl)
 
         while not self._closed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -228,3 +228,36 @@ def test_without_a_ttl_the_latest_version_is_asked_for_once(world: World) -> Non
 def test_no_latest_version_is_an_error_that_names_the_subject(world: World) -> None:
     with pytest.raises(SchemaNotFoundError, match="orders-value"):
         AvroSerializer(world.client, None, None, LATEST)("a", VALUE)
+
+
+class Late(float):
+    """A timeout of a caller who is held up between looking into the memory and asking."""
+
+    meanwhile: Callable[[], object]
+
+    def __new__(cls, meanwhile: Callable[[], object]) -> Late:
+        late = super().__new__(cls, 30)
+        late.meanwhile = meanwhile
+        return late
+
+    def __radd__(self, began: float) -> float:
+        self.meanwhile()
+        return began + 30
+
+
+def test_a_caller_who_comes_just_after_the_answer_does_not_ask_again(schema_registry: SchemaRegistryServer) -> None:
+    with SchemaRegistryClient({"url": schema_registry.url}) as client:
+        late = Late(lambda: client.register_schema("s", ORDER))
+        assert client.register_schema("s", ORDER, timeout=late) == 1
+    assert len(schema_registry.requests) == 1
+
+
+def test_a_caller_who_comes_just_after_the_refusal_does_not_ask_again(schema_registry: SchemaRegistryServer) -> None:
+    def refused() -> None:
+        with pytest.raises(IncompatibleSchemaError):
+            client.register_schema("s", ORDER)
+
+    schema_registry.incompatible("s")
+    with SchemaRegistryClient({"url": schema_registry.url}) as client, pytest.raises(IncompatibleSchemaError):
+        client.register_schema("s", ORDER, timeout=Late(refused))
+    assert len(schema_registry.requests) == 1
