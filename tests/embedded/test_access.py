@@ -526,12 +526,14 @@ def test_a_token_server_that_never_serves_ends_the_call_and_is_quoted(
     assert words in str(lost)
     assert "orders-value" in str(lost)
     assert lost.url == world.tokens.endpoint
-    assert lost.attempts == len(world.tokens.requests) >= 1
+    # the last attempt may have begun so late that the deadline left no time to send it
+    assert len(world.tokens.requests) in (lost.attempts, lost.attempts - 1)
+    assert world.tokens.requests
     assert not world.registry.requests
     assert not client._endpoints.outage(world.registry.url).failures
     assert not [secret for secret in (SECRET, "secret-token", "s3cret") if secret in world.told(lost)]
     if kind is RegistryAuthError:
-        assert len(world.tokens.requests) == 1
+        assert len(world.tokens.requests) == lost.attempts == 1
         assert "bearer.auth" in str(lost)
     ends = [event for event in world.events if isinstance(event, (GiveUpEvent, RefusalEvent))]
     assert ends[-1].reason == "credentials"
