@@ -518,7 +518,7 @@ def test_a_token_server_that_never_serves_ends_the_call_and_is_quoted(
     world: World, fault: Fault, words: str, kind: type
 ) -> None:
     world.tokens.fail_always(fault)
-    client = world.oauth(total_timeout_ms=500)
+    client = world.oauth(request_timeout_ms=300, max_retries=2)  # the last attempt is not cut off by time
     lost = failed(lambda: client.register_schema("orders-value", ORDER))
 
     assert type(lost) is kind
@@ -526,9 +526,7 @@ def test_a_token_server_that_never_serves_ends_the_call_and_is_quoted(
     assert words in str(lost)
     assert "orders-value" in str(lost)
     assert lost.url == world.tokens.endpoint
-    # the last attempt may have begun so late that the deadline left no time to send it
-    assert len(world.tokens.requests) in (lost.attempts, lost.attempts - 1)
-    assert world.tokens.requests
+    assert lost.attempts == len(world.tokens.requests) >= 1
     assert not world.registry.requests
     assert not client._endpoints.outage(world.registry.url).failures
     assert not [secret for secret in (SECRET, "secret-token", "s3cret") if secret in world.told(lost)]
