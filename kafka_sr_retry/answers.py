@@ -15,6 +15,9 @@ from .policy import Break, Outcome
 from .request import BadAnswer, RegistryRequest, Reply
 from .schema import MAX_ID, RegisteredSchema, Schema, bare_subject, same_schema
 
+ANOTHERS = "the words of another origin"
+"""Stand for what was answered there to a redirect, which is not told."""
+
 LONGEST_REST = 3600.0
 """Seconds: a longer ``Retry-After`` is taken for a mistake, and asked about again after an hour."""
 
@@ -28,6 +31,7 @@ def read(
         renewable: whether the credentials that were sent can be renewed.
         secrets: what must not be told, even if the server does.
     """
+    secrets = (*secrets, *reply.secrets)
     if reply.broke is not None:
         return Outcome(broke=reply.broke, detail=told(reply.detail, secrets, 300))
     content = _json(reply.body)
@@ -35,19 +39,25 @@ def read(
         try:
             return Outcome(status=reply.status, detail=f"{reply.status}", value=request.expects(content))
         except Exception as bad:  # noqa: BLE001 an answer that cannot be read is a bad one, however it is bad
-            detail = f"{reply.status}, but {told(str(bad), secrets, 200)}: {_excerpt(reply.body, secrets)}"
+            words = f"{told(str(bad), secrets, 200)}: {_excerpt(reply.body, secrets)}"
+            detail = f"{reply.status}, but {ANOTHERS if reply.away else words}{_by_way(reply)}"
             return Outcome(broke=Break.BAD_ANSWER, status=reply.status, detail=detail)
     error = content if isinstance(content, dict) else {}
     code, message = error.get("error_code"), error.get("message")
     words = message if isinstance(message, str) else ""
     text = told(words, secrets, 2000) if words else _excerpt(reply.body, secrets)
+    says_empty = bool(request.body) and _says_empty(reply.status, text)
+    if reply.away:
+        text = ANOTHERS
+    if "error_code" not in error:
+        text = f"{text}{_by_way(reply)}".strip()
     error_code = code if isinstance(code, int) and not isinstance(code, bool) and abs(code) <= MAX_ID else None
     shown = f"{reply.status}" if error_code in (None, reply.status) else f"{reply.status}/{error_code}"
     return Outcome(
         status=reply.status,
         error_code=error_code,
         from_registry="error_code" in error,
-        says_empty=bool(request.body) and _says_empty(reply.status, text),
+        says_empty=says_empty,
         retry_after=_retry_after(reply.headers),
         renewable=renewable,
         optional=request.optional,
@@ -61,6 +71,7 @@ def read_token(
 ) -> Outcome:
     """Like ``read`` for a token's server (RFC 6749, sections 5.1 and 5.2). Of a 2xx nothing is told: there may be a
     token in it."""
+    secrets = (*secrets, *reply.secrets)
     if reply.broke is not None:
         return Outcome(broke=reply.broke, detail=told(reply.detail, secrets, 300))
     content = _json(reply.body)
@@ -68,10 +79,16 @@ def read_token(
         try:
             return Outcome(status=reply.status, detail=f"{reply.status}", value=request.expects(content))
         except BadAnswer as bad:
-            return Outcome(broke=Break.BAD_ANSWER, status=reply.status, detail=f"{reply.status}, but {bad}")
+            return Outcome(
+                broke=Break.BAD_ANSWER, status=reply.status, detail=f"{reply.status}, but {bad}{_by_way(reply)}"
+            )
     error = content if isinstance(content, dict) else {}
     words = [error[name] for name in ("error", "error_description") if isinstance(error.get(name), str)]
     text = told(": ".join(words), secrets, 2000) if words else _excerpt(reply.body, secrets)
+    if reply.away:
+        text = ANOTHERS
+    if not words:
+        text = f"{text}{_by_way(reply)}".strip()
     return Outcome(
         status=reply.status,
         from_registry=bool(words),
@@ -233,13 +250,20 @@ def _json(body: bytes) -> Any:
         return None
 
 
+def _by_way(reply: Reply) -> str:
+    """Names the proxy that may have answered in the registry's place."""
+    if not reply.proxy:
+        return ""
+    return f" (from the proxy {reply.proxy}{', or from behind it' if reply.status != 407 else ''})"
+
+
 def _excerpt(body: bytes, secrets: Sequence[str] = ()) -> str:
     return told(body[:20_000].decode(errors="replace"), secrets, 200)
 
 
 def told(text: str, secrets: Sequence[str], longest: int) -> str:
     """What a server says, as it may stand in an error or a log: no secret, no line break, no escape, no end of it."""
-    for secret in secrets:
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "***")
     text = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * longest]).split())
     return text if len(text) <= longest else text[:longest] + "…"

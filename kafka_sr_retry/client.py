@@ -117,7 +117,10 @@ class SchemaRegistryClient:
         self._settings = parse(ClientSettings, self._conf, prefix)
         # requests: neither with kafka_sr_retry nor with the first message, when another thread may fork half-way
         import_module(f"{__package__}.transport")
-        self._contexts = self._settings.tls.contexts()  # a file of no use is an error now, not at the first message
+        # a file of no use is an error now, not at the first message
+        self._contexts = self._settings.tls.contexts()
+        if self._settings.asks_for_tokens:
+            self._settings.token_tls.contexts()
         self.clock = clock or Clock()
         ttl = self._settings.cache_latest_ttl
         self._latest_ttl = _FOR_EVER if ttl is None else ttl
@@ -528,7 +531,7 @@ class SchemaRegistryClient:
                 settings, clock = self._settings, self.clock
                 tls = RotatingTls(settings.tls, self._contexts)
                 self._transport = Transport(settings, tls)
-                self._credentials = credentials(settings, tls, clock, self._emit)
+                self._credentials = credentials(settings, clock, self._emit)
                 self._loop = Retrying(
                     self._endpoints,
                     self._transport,

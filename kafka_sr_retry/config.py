@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
@@ -15,7 +16,7 @@ from .answers import is_token
 from .errors import ConfigurationError
 from .events import Event
 from .schema import MAX_ID
-from .tls import Tls
+from .tls import Pem, Tls
 
 PREFIX = "schema.registry."
 """Before a client's key in a producer's configuration."""
@@ -74,9 +75,14 @@ def parse(settings: type[_Settings], conf: Mapping[str, Any], prefix: str = "") 
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cast(Any, settings)):
         key: Key = field.metadata["key"]
-        if conf.get(key.name) is not None:
+        given = conf.get(key.name)
+        if given is not None and (key.name in _EMPTY_COUNTS or not (isinstance(given, str) and given == "")):
             values[field.name] = key.parse(prefix + key.name, conf[key.name])
     return settings(**values)
+
+
+_EMPTY_COUNTS = ("url", "proxy")
+"""Keys for which an empty text does not stand for the default."""
 
 
 def _unknown(name: str, prefix: str, known: Mapping[str, Key]) -> ConfigurationError:
@@ -159,13 +165,21 @@ def header_mapping(name: str, value: Any) -> dict[str, str]:
     """Headers that may be added to a request; ``name`` says who gave them."""
     headers = _mapping(name, value)
     for header, content in headers.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header):  # RFC 9110, section 5.6.2
+        if not is_header(header, ""):
             raise ConfigurationError(f"{name} must name headers as HTTP allows, not {header!r}", name)
         if header.lower() in ("content-length", "transfer-encoding", "host"):
             raise ConfigurationError(f"{name} must not set {header}: it belongs to each request", name)
-        if not re.fullmatch(r"([!-~\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?)?", content):
+        if not is_header(header, content):
             raise ConfigurationError(f"{name} must give {header} a value without line breaks or outer blanks", name)
     return headers
+
+
+def is_header(name: str, value: str) -> bool:
+    """Whether they can be sent as RFC 9110, sections 5.5 and 5.6.2, has it."""
+    return bool(
+        re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)
+        and re.fullmatch(r"([!-~\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?)?", value)
+    )
 
 
 def _header_value(name: str, value: Any) -> str:
@@ -209,7 +223,17 @@ def _issuer(name: str, value: Any) -> str:
     return url
 
 
+NO_SOCKS = "a SOCKS proxy needs the extra socks: pip install 'kafka-sr-retry[socks]'"
+
+
+def has_socks() -> bool:
+    """Whether the extra ``socks`` is installed."""
+    return find_spec("socks") is not None
+
+
 def _proxy(name: str, value: Any) -> str:
+    if isinstance(value, str) and not value:
+        return value
     proxy = _text(name, value)
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
@@ -219,6 +243,8 @@ def _proxy(name: str, value: Any) -> str:
         usable = False
     if not usable:
         raise ConfigurationError(f"{name} must be of the form http://host:port or http://user:password@host:port", name)
+    if parts.scheme.startswith("socks") and not has_socks():
+        raise ConfigurationError(f"{name}: {NO_SOCKS}", name)
     return proxy
 
 
@@ -232,6 +258,13 @@ def _file(name: str, value: Any) -> str:
 
 def _ca(name: str, value: Any) -> str | bool:
     return value if isinstance(value, bool) else _file(name, value)
+
+
+def _pem(name: str, value: Any) -> Pem:
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    if not isinstance(text, str) or "-----BEGIN " not in text:
+        raise ConfigurationError(f"{name} must be a PEM text, which holds -----BEGIN; a path is for .location", name)
+    return Pem(text)
 
 
 def _user_info(name: str, value: Any) -> tuple[str, str]:
@@ -324,10 +357,12 @@ def _context(name: str, value: Any) -> str:
     return f":{context if context.startswith('.') else '.' + context}:"
 
 
+_OWN_TLS = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.key.password")
+
 _BEARER: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "STATIC_TOKEN": (("token",), ()),
-    "OAUTHBEARER": (("client.id", "client.secret", "issuer.endpoint.url"), ("scope",)),
-    "OAUTHBEARER_AZURE_IMDS": ((), ("issuer.endpoint.url", "issuer.endpoint.query")),
+    "OAUTHBEARER": (("client.id", "client.secret", "issuer.endpoint.url"), ("scope", *_OWN_TLS)),
+    "OAUTHBEARER_AZURE_IMDS": ((), ("issuer.endpoint.url", "issuer.endpoint.query", *_OWN_TLS)),
     "CUSTOM": (("custom.provider.function",), ("custom.provider.config",)),
 }
 """The sources of bearer tokens: which of the keys under ``bearer.auth.`` each needs, and which it takes besides."""
@@ -467,7 +502,26 @@ class ClientSettings:
         None,
         "Confluent Cloud: identity pools, comma-separated or a list.",
     )
-    ca: str | bool = _key(
+    bearer_ca: str | bool | None = _key(
+        "bearer.auth.ssl.ca.location",
+        _ca,
+        "path",
+        None,
+        "CA certificates for the token's server, then the only ones it is judged by.",
+        shown="system trust and ssl.ca.*",
+    )
+    bearer_certificate: str | None = _key(
+        "bearer.auth.ssl.certificate.location",
+        _file,
+        "path",
+        None,
+        "The client's certificate (PEM) for the token's server, which is not shown the registry's.",
+    )
+    bearer_key: str | None = _key("bearer.auth.ssl.key.location", _file, "path", None, "Its private key (PEM).")
+    bearer_key_password: str | None = _key(
+        "bearer.auth.ssl.key.password", _text, "text", None, "Password of that private key."
+    )
+    ca: str | bool | None = _key(
         "ssl.ca.location",
         _ca,
         "path",
@@ -482,12 +536,16 @@ class ClientSettings:
         "ssl.key.location", _file, "path", None, "Its private key (PEM); may stand in the certificate's file."
     )
     key_password: str | None = _key("ssl.key.password", _text, "text", None, "Password of the private key.")
+    ca_pem: Pem | None = _key("ssl.ca.pem", _pem, "PEM", None, "CA certificates as a text, in place of the file.")
+    certificate_pem: Pem | None = _key("ssl.certificate.pem", _pem, "PEM", None, "The client's certificate as a text.")
+    private_key_pem: Pem | None = _key("ssl.key.pem", _pem, "PEM", None, "Its private key as a text.")
     proxy: str | None = _key(
         "proxy",
         _proxy,
         "URL",
         None,
-        "HTTP proxy for all requests, those for tokens too; with user:password@ where it asks for them.",
+        "HTTP or SOCKS proxy for all requests, those for tokens too; with user:password@ where it asks for them; an "
+        "empty text for none.",
         shown="HTTP(S)_PROXY, NO_PROXY",
     )
     http_headers: Mapping[str, str] = _key(
@@ -539,10 +597,7 @@ class ClientSettings:
             raise ConfigurationError("url is required, such as http://localhost:8081", "url")
         if self.timeout is not None:
             object.__setattr__(self, "request_timeout", self.timeout)
-        if self.private_key and not self.certificate:
-            raise ConfigurationError("ssl.key.location needs ssl.certificate.location", "ssl.key.location")
-        if self.key_password and not self.certificate:
-            raise ConfigurationError("ssl.key.password needs ssl.certificate.location", "ssl.key.password")
+        self._check_tls()
         if self.user_info and self.urls.user_info:
             raise ConfigurationError(
                 "basic.auth.user.info and credentials in the URL contradict each other: give one of them",
@@ -564,6 +619,28 @@ class ClientSettings:
         if self.http_auth and self.basic_credentials:
             raise ConfigurationError("http.auth and basic credentials contradict each other", "http.auth")
         self._check_bearer()
+
+    def _check_tls(self) -> None:
+        certificate = self.certificate or self.certificate_pem
+        for key, given, needs in (
+            ("ssl.key.location", self.private_key, certificate),
+            ("ssl.key.pem", self.private_key_pem, certificate),
+            ("ssl.key.password", self.key_password, certificate),
+            ("bearer.auth.ssl.key.location", self.bearer_key, self.bearer_certificate),
+            ("bearer.auth.ssl.key.password", self.bearer_key_password, self.bearer_certificate),
+        ):
+            if given and not needs:
+                needed = f"{key.rpartition('key.')[0]}certificate.location"
+                raise ConfigurationError(f"{key} needs {needed}", key)
+        for key, text, location in (
+            ("ssl.ca", self.ca_pem, self.ca),
+            ("ssl.certificate", self.certificate_pem, self.certificate),
+            ("ssl.key", self.private_key_pem, self.private_key),
+        ):
+            if text is not None and location is not None:
+                raise ConfigurationError(
+                    f"{key}.pem and {key}.location contradict each other: give one of them", f"{key}.pem"
+                )
 
     def _check_bearer(self) -> None:
         prefix, source = "bearer.auth.", self.bearer_source
@@ -609,7 +686,29 @@ class ClientSettings:
 
     @property
     def tls(self) -> Tls:
-        return Tls(self.ca, self.certificate, self.private_key, self.key_password)
+        return Tls(
+            self.ca if self.ca_pem is None else self.ca_pem,
+            self.certificate or self.certificate_pem,
+            self.private_key or self.private_key_pem,
+            self.key_password,
+        )
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether tokens come from a server, over ``token_tls``."""
+        return self.bearer_source in ("OAUTHBEARER", "OAUTHBEARER_AZURE_IMDS")
+
+    @property
+    def token_tls(self) -> Tls:
+        own = self.bearer_ca is not None
+        return Tls(
+            self.bearer_ca if own else self.tls.ca,
+            self.bearer_certificate,
+            self.bearer_key,
+            self.bearer_key_password,
+            system_too=not own,
+            prefix="bearer.auth.ssl.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -743,7 +842,7 @@ def split(
             kafka[name] = value
     registry |= client or {}
     if registry.get("basic.auth.credentials.source") == "SASL_INHERIT" and "sasl.username" in conf:
-        if "basic.auth.user.info" in registry:
+        if registry.get("basic.auth.user.info"):
             raise ConfigurationError(
                 "basic.auth.credentials.source=SASL_INHERIT and basic.auth.user.info contradict each other",
                 f"{PREFIX}basic.auth.user.info",

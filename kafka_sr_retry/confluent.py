@@ -35,6 +35,8 @@ _CACHES = ("cache.capacity", "cache.latest.ttl.sec")
 _SHARED = ("ssl.", "basic.auth.user.info", "bearer.auth.", "proxy", "max.retries", "retries.", *_CACHES)
 """How those of our keys begin that Confluent's clients have too."""
 
+_OURS_ALONE = ("ssl.ca.pem", "ssl.certificate.pem", "ssl.key.pem", "bearer.auth.ssl.")
+
 
 class SchemaRegistryClient(_ConfluentClient):
     """Confluent's client over our transport. Its errors are ours, and Confluent's ``SchemaRegistryError`` too.
@@ -50,7 +52,11 @@ class SchemaRegistryClient(_ConfluentClient):
     def __init__(self, conf: Mapping[str, Any]) -> None:
         self._ours = client.SchemaRegistryClient(conf)
         settings = self._ours._settings
-        shared = {key: value for key, value in conf.items() if key.startswith(_SHARED) and value is not None}
+        shared = {
+            key: value
+            for key, value in conf.items()
+            if key.startswith(_SHARED) and not key.startswith(_OURS_ALONE) and value not in (None, "")
+        }
         caches = {key: shared[key] for key in _CACHES if key in shared}
         try:
             super().__init__({"url": settings.urls.urls[0], **caches})

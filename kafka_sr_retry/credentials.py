@@ -223,15 +223,14 @@ class Tokens:
 
 def credentials(
     settings: ClientSettings,
-    tls: RotatingTls,
     clock: Clock,
     emit: Callable[[Event], None],
 ) -> Credentials:
     """What the settings ask for.
 
-    An OAuth token endpoint is reached like the registry: the configured CA is the only one trusted, the client's
-    certificate is shown, the proxy is used. Azure's metadata service is on the machine itself, so it is asked without
-    a proxy. Neither is sent ``http.headers`` or ``http.auth``, which are the registry's.
+    An OAuth token endpoint is reached through the proxy like the registry, and has TLS settings of its own. Azure's
+    metadata service is on the machine itself, so it is asked without a proxy. Neither is sent ``http.headers`` or
+    ``http.auth``, which are the registry's.
     """
     headers = _confluent_cloud(settings.bearer_cluster, settings.bearer_pool)
     if settings.bearer_source == "STATIC_TOKEN":
@@ -239,7 +238,7 @@ def credentials(
     if settings.bearer_source == "CUSTOM":
         return Tokens(_custom(settings, headers), settings, clock, emit)
     if settings.bearer_source is not None:
-        return Tokens(_oauth(settings, tls, headers), settings, clock, emit)
+        return Tokens(_oauth(settings, headers), settings, clock, emit)
     if settings.basic_credentials is not None:
         return Fixed(_basic(*settings.basic_credentials))
     return Fixed(Access())
@@ -254,7 +253,7 @@ def _bearer(token: str, headers: Mapping[str, str]) -> Access:
     return Access({"Authorization": f"Bearer {token}", **headers}, (token,))
 
 
-def _oauth(settings: ClientSettings, tls: RotatingTls, headers: Mapping[str, str]) -> _Source:
+def _oauth(settings: ClientSettings, headers: Mapping[str, str]) -> _Source:
     """The client credentials grant (RFC 6749, section 4.4), or Azure's metadata service.
 
     Id and secret go into HTTP basic as they are, as Confluent's and Kafka's own clients send them; section 2.3.1 would
@@ -284,7 +283,11 @@ def _oauth(settings: ClientSettings, tls: RotatingTls, headers: Mapping[str, str
     return _Source(
         name,
         RegistryRequest("GET" if azure else "POST", mark + query, body, "get an access token", "token", expects),
-        Transport(replace(settings, http_headers={}, http_auth=None, max_in_flight=1), tls, direct=azure),
+        Transport(
+            replace(settings, http_headers={}, http_auth=None, max_in_flight=1),
+            RotatingTls(settings.token_tls),
+            direct=azure,
+        ),
         answers.read_token,
         access,
     )

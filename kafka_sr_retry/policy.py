@@ -22,6 +22,8 @@ from .errors import (
 OPENS_AFTER = 3
 """Failures without a success after which an outage is shared: one call probes, the others wait."""
 
+_SUCCESS = range(200, 300)
+
 SHORT_WAIT = 1.0
 """Seconds: longest wait in the first ten seconds of an outage, unless ``retries.wait.ms`` is longer."""
 
@@ -40,6 +42,8 @@ class Break(Enum):
     BAD_REDIRECT = "a redirect that cannot be followed"
     CREDENTIALS = "no credentials could be had"
     UNSENDABLE = "the request could not be built"
+    PROXY = "the proxy refused"
+    CLIENT_CERTIFICATE = "the server does not take the client's certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,11 @@ class Outcome:
     message: str = ""
     detail: str = ""
     value: Any = None
+
+    @property
+    def understood(self) -> bool:
+        """Whether it is an answer that a registry gives."""
+        return self.broke is None and (self.from_registry or self.status in _SUCCESS)
 
 
 class Action(Enum):
@@ -134,7 +143,6 @@ class Row:
         )
 
 
-_SUCCESS = range(200, 300)
 _CLIENT_ERROR = range(400, 500)
 _NOT_A_REGISTRY = "This does not look like a Schema Registry: check the URL and its path."
 _SCHEMA_MISSING = "Register it first, or set auto.register.schemas=true. If it is there, check the URL's path."
@@ -144,12 +152,18 @@ _TLS_ADVICE = "Check ssl.ca.location, the server's host name and its certificate
 # fmt: off
 _PROXY_REFUSED = Row("proxy_refused", Action.SKIP, status={407}, from_registry=False, error=RegistryAuthError,
                      advice="Give the proxy's user and password: proxy=http://user:password@host:port.")
+_NO_TUNNEL = Row("proxy_refused", Action.SKIP, broke={Break.PROXY},
+                 advice="Let the proxy admit CONNECT to this host and port, or go without it: NO_PROXY, or proxy=''.")
 
 TABLE: tuple[Row, ...] = (
     # no usable answer
     Row("stale_connection", Action.AGAIN, broke={Break.STALE}),
+    Row("tls", Action.SKIP, broke={Break.CLIENT_CERTIFICATE},
+        advice="The server asks for a client's certificate, and does not take what it was shown, or nothing: check "
+               "ssl.certificate.location and ssl.key.location."),
     Row("tls", Action.SKIP, broke={Break.TLS},
         advice=_TLS_ADVICE),
+    _NO_TUNNEL,
     Row("unsendable", Action.SKIP, broke={Break.UNSENDABLE}, advice="Check http.headers, http.auth and proxy."),
     Row("bad_answer", Action.NEXT, broke={Break.BAD_ANSWER, Break.BAD_REDIRECT}),
     Row("timeout", Action.NEXT, broke={Break.TIMEOUT, Break.CONNECT_TIMEOUT}),
@@ -189,7 +203,13 @@ _TOKEN_REFUSED = Row("token_refused", Action.REFUSE, error=RegistryAuthError,
 
 TOKENS: tuple[Row, ...] = (
     Row("stale_connection", Action.AGAIN, broke={Break.STALE}),
-    Row("tls", Action.SKIP, broke={Break.TLS}, advice=_TLS_ADVICE),
+    Row("tls", Action.SKIP, broke={Break.CLIENT_CERTIFICATE},
+        advice="The token's server asks for a client's certificate, and does not take what it was shown, or nothing: "
+               "check bearer.auth.ssl.certificate.location and bearer.auth.ssl.key.location."),
+    Row("tls", Action.SKIP, broke={Break.TLS},
+        advice="Check bearer.auth.ssl.ca.location and ssl.ca.location, the server's host name and its certificate's "
+               "dates."),
+    _NO_TUNNEL,
     Row("unsendable", Action.SKIP, broke={Break.UNSENDABLE}, advice="Check bearer.auth.* and proxy."),
     Row("bad_answer", Action.NEXT, broke={Break.BAD_ANSWER, Break.BAD_REDIRECT}),
     Row("timeout", Action.NEXT, broke={Break.TIMEOUT, Break.CONNECT_TIMEOUT}),

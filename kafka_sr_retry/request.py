@@ -93,6 +93,10 @@ class Reply:
         broke: why there is no answer, or ``None``.
         detail: the failure in words.
         status, headers, body: of the answer; header names in lower case.
+        away: whether another origin answered, after a redirect.
+        proxy: by way of which it came, if that can answer in the registry's place.
+        secrets: what of the request must not be told.
+        done: is told whether the answer was of use, or its connection ends.
     """
 
     url: str
@@ -101,3 +105,7 @@ class Reply:
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    away: bool = False
+    proxy: str = ""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    done: Callable[[bool], None] = field(default=lambda good: None, repr=False, compare=False)

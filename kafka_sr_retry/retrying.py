@@ -221,6 +221,7 @@ class Retrying:
         )
         renewable = self._credentials.renewable and story.denied is None
         outcome = self._read(reply, request, renewable=renewable, secrets=access.secrets)
+        reply.done(outcome.understood)
         if outcome.broke is Break.STALE:
             self._transport.forget_connections()
             if story.repeated:

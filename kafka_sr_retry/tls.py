@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import ssl
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from .errors import ConfigurationError
@@ -16,31 +19,46 @@ _log = logging.getLogger("kafka_sr_retry")
 
 
 @dataclass(frozen=True, slots=True)
+class Pem:
+    """Certificates or a key as a text, in place of a file."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Tls:
     """Whom the client trusts, and as whom it shows itself.
 
     Attributes:
-        ca: file or folder of CA certificates, then the only ones trusted; ``False`` trusts anyone; ``None`` or ``True``
-            the system.
+        ca: file, folder or text of CA certificates; ``False`` trusts anyone; ``None`` or ``True`` the system.
         certificate, private_key, password: for mutual TLS.
+        system_too: whether the system is trusted beside ``ca``.
+        prefix: how the keys begin that set it, for errors.
     """
 
-    ca: str | bool | None = None
-    certificate: str | None = None
-    private_key: str | None = None
+    ca: str | Pem | bool | None = None
+    certificate: str | Pem | None = None
+    private_key: str | Pem | None = None
     password: str | None = field(default=None, repr=False)
+    system_too: bool = False
+    prefix: str = "ssl."
 
     @property
     def verify(self) -> bool:
         return self.ca is not False
 
+    @property
+    def _system(self) -> bool:
+        return self.verify and (self.system_too or not isinstance(self.ca, str | Pem))
+
     def stamp(self) -> tuple[Any, ...]:
         """Differs once one of the files, or what a link to it names, has been replaced or written to."""
-        ca = self.ca if isinstance(self.ca, str) else ssl.get_default_verify_paths().cafile if self.verify else None
-        paths = [path for path in (ca, self.certificate, self.private_key) if path]
-        if ca and os.path.isdir(ca):
+        system = ssl.get_default_verify_paths().cafile if self._system else None
+        given = (self.ca, system, self.certificate, self.private_key)
+        paths = [path for path in given if isinstance(path, str)]
+        if isinstance(self.ca, str) and os.path.isdir(self.ca):
             with suppress(OSError):
-                paths += (os.path.join(ca, name) for name in sorted(os.listdir(ca)))
+                paths += (os.path.join(self.ca, name) for name in sorted(os.listdir(self.ca)))
         return tuple(map(_stamp, paths))
 
     def contexts(self) -> Contexts:
@@ -56,35 +74,74 @@ class Tls:
     def context(self, client_certificate: bool = True) -> ssl.SSLContext:
         """A new context from the files as they are now; raises like ``contexts``."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # an intermediate or a server's own certificate is trusted where it is given, as by Python 3.13's own default
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        elif isinstance(self.ca, str):
-            try:
-                folder = os.path.isdir(self.ca)
-                context.load_verify_locations(None if folder else self.ca, self.ca if folder else None)
-            except OSError as error:
-                raise ConfigurationError(
-                    f"ssl.ca.location {self.ca!r} holds no CA certificates (PEM): {error}", "ssl.ca.location"
-                ) from None
-        else:
-            context.load_default_certs()
-            paths = ssl.get_default_verify_paths()
-            if not context.cert_store_stats()["x509_ca"] and not (paths.cafile or paths.capath):
-                import certifi  # comes with requests; for containers that ship no CA certificates
-
-                context.load_verify_locations(certifi.where())
+        if isinstance(self.ca, str | Pem):
+            self._trust(context, self.ca)
+        if self._system:
+            _trust_system(context)
         if client_certificate and self.certificate:
             try:
-                # without a password OpenSSL would ask for one on the terminal
-                context.load_cert_chain(self.certificate, self.private_key, lambda: self.password or "")
+                with _as_file(self.certificate) as certificate, _as_file(self.private_key) as key:
+                    # without a password OpenSSL would ask for one on the terminal
+                    context.load_cert_chain(str(certificate), key, lambda: self.password or "")
             except OSError as error:
                 raise ConfigurationError(
-                    f"ssl.certificate.location {self.certificate!r} and ssl.key.location {self.private_key!r} "
-                    f"cannot be loaded (a wrong ssl.key.password, or a key of another certificate): {error}",
-                    "ssl.certificate.location",
+                    f"{self.prefix}certificate.location {self.certificate!r} and {self.prefix}key.location "
+                    f"{self.private_key!r} cannot be loaded (a wrong {self.prefix}key.password, or a key of another "
+                    f"certificate): {error}",
+                    f"{self.prefix}certificate.location",
                 ) from None
         return context
+
+    def _trust(self, context: ssl.SSLContext, ca: str | Pem) -> None:
+        key = f"{self.prefix}ca.{'pem' if isinstance(ca, Pem) else 'location'}"
+        try:
+            if isinstance(ca, Pem):
+                context.load_verify_locations(cadata=ca.text)
+            elif os.path.isdir(ca):
+                if not _holds_certificates(ca):
+                    raise OSError("a folder's files must be named by their hashes, see openssl rehash")
+                context.load_verify_locations(capath=ca)
+            else:
+                context.load_verify_locations(ca)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{key} {ca!r} holds no CA certificates (PEM): {error}", key) from None
+
+
+def _trust_system(context: ssl.SSLContext) -> None:
+    """Whom the machine trusts; on one without CA certificates, such as a slim image, those that come with requests."""
+    context.load_default_certs()
+    folder = ssl.get_default_verify_paths().capath
+    folders = [folder] if folder else os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)
+    if not context.cert_store_stats()["x509"] and not any(map(_holds_certificates, folders)):
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+
+
+def _holds_certificates(folder: str) -> bool:
+    """Whether a folder holds certificates as OpenSSL looks for them."""
+    try:
+        return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", name) for name in os.listdir(folder or os.devnull))
+    except OSError:
+        return False
+
+
+@contextmanager
+def _as_file(part: str | Pem | None) -> Iterator[str | None]:
+    """The path of a file with it; one of a text is gone afterwards."""
+    if not isinstance(part, Pem):
+        yield part
+        return
+    with TemporaryDirectory() as folder:  # for nobody else
+        path = os.path.join(folder, "pem")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(part.text)
+        yield path
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
@@ -116,11 +173,15 @@ class RotatingTls:
     While new files cannot be used, because they are half written or wrong, the contexts before them serve on.
     """
 
-    def __init__(self, tls: Tls, contexts: Contexts) -> None:
+    def __init__(self, tls: Tls, contexts: Contexts | None = None) -> None:
         self._tls = tls
-        self._contexts = contexts
-        self._seen = contexts.stamp
+        self._contexts = contexts or tls.contexts()
+        self._seen = self._contexts.stamp
         self._lock = threading.Lock()
+
+    @property
+    def verify(self) -> bool:
+        return self._tls.verify
 
     def current(self) -> Contexts:
         """The same object as long as the files are the same."""

@@ -9,37 +9,46 @@ from __future__ import annotations
 
 import contextvars
 import http.client
+import ipaddress
 import queue
+import re
 import socket
 import ssl
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from enum import Enum
-from http.cookiejar import DefaultCookiePolicy
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.cookies import RequestsCookieJar
+from requests.hooks import dispatch_hook
 from requests.utils import get_environ_proxies, requote_uri, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ClosedPoolError
+from urllib3.exceptions import ClosedPoolError, HTTPError
 from urllib3.util.connection import allowed_gai_family
+from urllib3.util.wait import wait_for_read
 
-from .config import ClientSettings
+from .answers import told
+from .config import NO_SOCKS, ClientSettings, has_socks, is_header
+from .masking import of_headers, of_proxy
 from .policy import Break
 from .request import JSON_TYPE, RegistryRequest, Reply
 from .tls import RotatingTls
 from .version import __version__
+from .wire import Malformed, Response
 
-MAX_ANSWER = 16 * 1024 * 1024
-"""Bytes of an answer's body that are read at most."""
+LARGEST_ANSWER = 1024 * 1024
+"""Bytes of an answer's body that are read at most, of what a serializer asks."""
+
+LARGEST_LISTING = 16 * LARGEST_ANSWER
+"""The same of what an administrator asks: all schemas, lists of subjects."""
 
 MAX_REDIRECTS = 5
 
@@ -69,14 +78,23 @@ class _Exchange:
     def __init__(self, connect_seconds: float, deadline: float) -> None:
         self.connect_seconds = connect_seconds
         self._deadline = deadline
-        self.phase = _Phase.BUILDING
-        self.proxy = ""
-        self.reused = False
-        """whether the connection was kept alive, and not a byte of the answer has come"""
+        self.secrets: frozenset[str] = frozenset()
+        self.begin(away=False, proxy="")
         self.marks: queue.SimpleQueue[_Phase | Reply] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._watched: socket.socket | None = None
         self._abandoned = False
+
+    def begin(self, *, away: bool, proxy: str) -> None:
+        """One request of the exchange: the first, or one after a redirect, to another origin if ``away``."""
+        self.phase = _Phase.BUILDING
+        self.away = away
+        self.proxy = proxy
+        self.reused = False
+        """whether the connection had been kept alive"""
+        self.tls_version = ""
+        self.answer: Response | None = None
+        """the one that has begun to come"""
 
     @property
     def where(self) -> str:
@@ -108,6 +126,8 @@ class _Exchange:
         with self._lock:
             self._abandoned = True
             self._shut_down()
+            while not self.marks.empty():
+                self._drop(self.marks.get())
 
     def _shut_down(self) -> None:
         if self._watched is not None:
@@ -116,24 +136,27 @@ class _Exchange:
 
     def end(self, reply: Reply) -> None:
         self._watch(None)
-        self.marks.put(reply)
+        with self._lock:
+            if self._abandoned:
+                self._drop(reply)
+            self.marks.put(reply)
+
+    @staticmethod
+    def _drop(mark: _Phase | Reply) -> None:
+        if isinstance(mark, Reply):
+            mark.done(False)
 
 
-class _FinalResponse(http.client.HTTPResponse):
-    """Reads on over interim answers (1xx, RFC 9110 section 15.2). http.client skips 100 alone and takes another for the
-    whole answer; the real one would then answer the connection's next request."""
+class _Path(str):
+    """A request's target, which urllib3 logs without its query."""
 
-    def _read_status(self) -> tuple[str, int, str]:
-        while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if status == http.client.SWITCHING_PROTOCOLS:
-                raise http.client.BadStatusLine("101, to a request for no other protocol")
-            if status == http.client.CONTINUE or not 100 < status < 200:
-                return version, status, reason
-            http.client.parse_headers(self.fp)
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.partition("?")[0]
 
 
-class _Noted:
+class _Dialled:
     """An urllib3 connection that tells its exchange how far it is, and shares its time out among a name's addresses."""
 
     def _new_conn(self: Any) -> socket.socket:
@@ -142,6 +165,10 @@ class _Noted:
         host = self._dns_host.strip("[]")
         addresses = socket.getaddrinfo(host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
         exchange.mark(_Phase.CONNECTING)
+        if exchange.away and not exchange.proxy:
+            addresses = [found for found in addresses if not _is_link_local(str(found[-1][0]))]
+            if not addresses:
+                raise _LinkLocalError
         until = time.monotonic() + exchange.connect_seconds
         error: OSError = OSError(f"{host} has no address")
         for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
@@ -159,13 +186,36 @@ class _Noted:
                 error = refused
         raise error
 
-    response_class: Any = _FinalResponse
+
+class _Tunnelled:
+    """The same by way of a SOCKS proxy, which PySocks dials."""
+
+    def _new_conn(self) -> socket.socket:
+        exchange = _exchange.get()
+        exchange.mark(_Phase.CONNECTING)
+        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
+        exchange.mark(_Phase.CONNECTING, sock)
+        return sock
+
+
+class _Noted:
+    """An urllib3 connection that tells its exchange what happens on it."""
+
+    def _respond(self, *args: Any, **kwargs: Any) -> Response:
+        answer = _exchange.get().answer = Response(*args, **kwargs)
+        return answer
+
+    response_class: Any = _respond
 
     def connect(self: Any) -> None:
         super().connect()  # type: ignore[misc]
         exchange = _exchange.get()
+        exchange.answer = None  # a proxy's, to CONNECT
+        exchange.tls_version = getattr(self.sock, "version", str)()
         self.sock.settimeout(exchange.left())  # for sending; it was the time to connect
         exchange.mark(_Phase.EXCHANGING)
+        if not exchange.tls_version and wait_for_read(self.sock, 0) and self.sock.recv(1, socket.MSG_PEEK):
+            raise Malformed("an answer before anything was asked")
 
     @property
     def is_connected(self: Any) -> bool:
@@ -173,40 +223,67 @@ class _Noted:
         waiting = getattr(self.sock, "pending", int)()
         return not waiting and super().is_connected  # type: ignore[misc]
 
-    def putrequest(self: Any, *args: Any, **kwargs: Any) -> None:
+    def putrequest(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         exchange = _exchange.get()
-        if self.sock is not None and exchange.phase is _Phase.LOOK_UP:
+        if self.sock is not None and exchange.phase is _Phase.BUILDING:
             exchange.reused = True
             self.sock.settimeout(exchange.left())
             exchange.mark(_Phase.EXCHANGING, self.sock)
-        super().putrequest(*args, **kwargs)  # type: ignore[misc]
-
-    def getresponse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        response = super().getresponse(*args, **kwargs)  # type: ignore[misc]
-        _exchange.get().reused = False
-        return response
+        super().putrequest(method, str.__str__(url), *args, **kwargs)  # type: ignore[misc]
 
 
-class _NotedHTTPConnection(_Noted, HTTPConnection):
+class _HTTPConnection(_Dialled, _Noted, HTTPConnection):
     pass
 
 
-class _NotedHTTPSConnection(_Noted, HTTPSConnection):
+class _HTTPSConnection(_Dialled, _Noted, HTTPSConnection):
     pass
 
 
-class _NotedHTTPPool(HTTPConnectionPool):
-    ConnectionCls = _NotedHTTPConnection
+class _Quiet:
+    """An urllib3 pool that logs no query, and warns of no server that may be anyone."""
+
+    def _ask(self, conn: Any, method: str, url: str, **kwargs: Any) -> Any:
+        return super()._make_request(conn, method, _Path(url), **kwargs)  # type: ignore[misc]
+
+    _make_request: Any = _ask
+
+    def _validate_conn(self, conn: Any) -> None:
+        if conn.is_closed and isinstance(conn, HTTPSConnection):
+            conn.connect()
 
 
-class _NotedHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _NotedHTTPSConnection
+class _HTTPPool(_Quiet, HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(_Quiet, HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+@cache
+def _socks_pools() -> dict[str, type[HTTPConnectionPool]]:
+    from urllib3.contrib.socks import SOCKSConnection, SOCKSHTTPSConnection  # needs PySocks
+
+    class Plain(_Tunnelled, _Noted, SOCKSConnection):
+        pass
+
+    class Secure(_Tunnelled, _Noted, SOCKSHTTPSConnection):
+        pass
+
+    class PlainPool(_Quiet, HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(_Quiet, HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
 
 
 class _Adapter(HTTPAdapter):
     """requests' adapter over noted connections, which trust whom the given context trusts and nobody else."""
 
-    _pools = {"http": _NotedHTTPPool, "https": _NotedHTTPSPool}  # noqa: RUF012
+    _pools = {"http": _HTTPPool, "https": _HTTPSPool}  # noqa: RUF012
 
     def __init__(self, context: ssl.SSLContext, to_proxy: ssl.SSLContext, pool_size: int) -> None:
         self._context = context
@@ -218,11 +295,11 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
-        if not proxy.lower().startswith("socks"):
+        socks = proxy.lower().startswith("socks")
+        if not socks:
             kwargs["proxy_ssl_context"] = self._to_proxy
         manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
-        if manager.pool_classes_by_scheme.keys() == self._pools.keys():
-            manager.pool_classes_by_scheme = self._pools
+        manager.pool_classes_by_scheme = _socks_pools() if socks else self._pools
         return manager
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
@@ -246,7 +323,7 @@ class Transport:
         self._environ_proxies: dict[tuple[str, str | None, int | None], dict[str, str]] = {}
         self._opening = threading.Lock()
         self._contexts = tls.current()
-        self._session = self._open(self._contexts.home)
+        self._adapter = self._open(self._contexts.home)
 
     def attempt(
         self,
@@ -298,37 +375,31 @@ class Transport:
         for exchange in tuple(self._under_way):
             exchange.abandon()
             exchange.end(Reply("", Break.RESET, "the client was closed"))
-        self._session.close()
+        self._adapter.close()
 
     def forget_connections(self) -> None:
         """Closes pooled connections, so that the next attempt opens a fresh one."""
-        self._session.close()
+        self._adapter.close()
 
-    def _open(self, context: ssl.SSLContext) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False
-        session.cookies = RequestsCookieJar(policy=DefaultCookiePolicy(allowed_domains=()))
-        adapter = _Adapter(context, self._contexts.away, self._settings.max_in_flight)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        return session
+    def _open(self, context: ssl.SSLContext) -> _Adapter:
+        return _Adapter(context, self._contexts.away, self._settings.max_in_flight)
 
-    def _current(self) -> requests.Session:
-        """The session whose connections were made with the files as they are now."""
+    def _current(self) -> _Adapter:
+        """The adapter whose connections were made with the files as they are now."""
         with self._opening:
             contexts = self._tls.current()
             if contexts is not self._contexts:
                 self._contexts = contexts
-                before, self._session = self._session, self._open(contexts.home)
+                before, self._adapter = self._adapter, self._open(contexts.home)
                 before.close()
-            return self._session
+            return self._adapter
 
     def _proxies(self, url: str) -> dict[str, str]:
         if self._direct:
             return {}
         proxy = self._settings.proxy
-        if proxy:
-            return {"http": proxy, "https": proxy}
+        if proxy is not None:
+            return {"http": proxy, "https": proxy} if proxy else {}
         origin = _origin(url)
         if origin not in self._environ_proxies:  # looking through the environment costs a quarter of an attempt
             self._environ_proxies[origin] = get_environ_proxies(url)
@@ -342,24 +413,28 @@ class Transport:
             reply = self._follow(exchange, request, url, headers, deadline)
         except Exception as error:  # noqa: BLE001 whatever it is, the attempt has failed and its starter must hear of it
             reply = _diagnose(error, exchange, url)
-        exchange.end(reply)
+        exchange.end(replace(reply, secrets=tuple(exchange.secrets)))
 
     def _follow(
         self, exchange: _Exchange, request: RegistryRequest[Any], url: str, headers: _Headers, deadline: float
     ) -> Reply:
         origin, shown = _origin(url), url
         for _ in range(MAX_REDIRECTS + 1):
-            reply = self._send(exchange, request, url, headers, deadline, at_home=_origin(url) == origin)
+            away = _origin(url) != origin
+            reply = self._send(exchange, request, url, headers, deadline, away=away)
             reply = replace(reply, url=shown)
             if reply.status not in (301, 302, 307, 308) or "location" not in reply.headers:
                 return reply
+            reply.done(False)
             target = urljoin(url, reply.headers["location"])
             if urlsplit(target).scheme not in ("http", "https") or (
                 url.startswith("https:") > target.startswith("https:")
             ):
                 return Reply(shown, Break.BAD_REDIRECT, f"HTTP {reply.status} away from {urlsplit(url).scheme}")
             url = _without_credentials(target)
-            shown = requote_uri(url.partition("?")[0])
+            shown = told(requote_uri(url.partition("?")[0]), tuple(exchange.secrets), 1000)
+            if _origin(url) != origin and _is_link_local(urlsplit(url).hostname or ""):
+                raise _LinkLocalError
         return Reply(shown, Break.BAD_REDIRECT, f"more than {MAX_REDIRECTS} redirects")
 
     def _send(
@@ -370,43 +445,97 @@ class Transport:
         given: _Headers,
         deadline: float,
         *,
-        at_home: bool,
+        away: bool,
     ) -> Reply:
         settings = self._settings
-        exchange.phase, exchange.reused = _Phase.BUILDING, False
+        exchange.begin(away=away, proxy="")
         anywhere, here = given
         headers = {**_STANDARD_HEADERS, **anywhere}
         if request.body is not None:
             headers["Content-Type"] = JSON_TYPE
-        if at_home:
+        if not away:
             headers |= here
-        prepared = requests.Request(
-            request.method, url, headers, data=request.body, auth=settings.http_auth if at_home else None
-        ).prepare()
+            exchange.secrets |= of_headers(here.values())
+        prepared = requests.Request(request.method, url, headers, data=request.body).prepare()
+        if not away and settings.http_auth:
+            before, bare = dict(prepared.headers), prepared.url
+            prepared.prepare_auth(settings.http_auth)
+            put = [value for name, value in prepared.headers.items() if before.get(name) != value]
+            signed = [urlsplit(prepared.url).query] if prepared.url and prepared.url != bare else []
+            exchange.secrets |= of_headers(map(_text, [*put, *signed]))
+        for name, value in prepared.headers.items():
+            if not is_header(_text(name), _text(value)):
+                raise requests.exceptions.InvalidHeader
         proxies = self._proxies(url)
-        exchange.proxy = _shown_proxy(select_proxy(url, proxies))
+        proxy = select_proxy(url, proxies)
+        exchange.proxy = _shown_proxy(proxy)
+        if proxy is not None:
+            exchange.secrets |= of_proxy(proxy)
+            if proxy.lower().startswith("socks") and not has_socks():
+                return Reply(url, Break.UNSENDABLE, f"proxy {exchange.proxy}: {NO_SOCKS}")
         with ExitStack() as stack:
-            session = self._current() if at_home else stack.enter_context(self._open(self._contexts.away))
-            exchange.phase = _Phase.LOOK_UP
-            response = stack.enter_context(
-                session.send(
-                    prepared,
-                    stream=True,
-                    timeout=(settings.connect_timeout, max(0.001, deadline - time.monotonic())),
-                    verify=settings.tls.verify,
-                    proxies=proxies,
-                    allow_redirects=False,
-                )
-            )
-            body = response.raw.read(MAX_ANSWER + 1, decode_content=True)
-            if len(body) > MAX_ANSWER:
-                return Reply(url, Break.BAD_ANSWER, f"an answer of more than {MAX_ANSWER} bytes")
+            adapter = stack.enter_context(closing(self._open(self._contexts.away))) if away else self._current()
+            options: dict[str, Any] = {
+                "stream": True,
+                "timeout": (settings.connect_timeout, max(0.001, deadline - time.monotonic())),
+                "verify": self._tls.verify,
+                "proxies": proxies,
+            }
+            response = adapter.send(prepared, **options)
+            stack.callback(response.raw.close)
+            response = dispatch_hook("response", prepared.hooks, response, **options)  # type: ignore[no-untyped-call]
+            answer = exchange.answer
+            assert answer is not None
+            body = answer.whole(LARGEST_LISTING if request.operation == "other" else LARGEST_ANSWER)
+            if not away:
+                stack.pop_all()
             return Reply(
                 url,
                 status=response.status_code,
                 headers={name.lower(): value for name, value in response.headers.items()},
                 body=body,
+                away=away,
+                proxy=exchange.proxy if url.startswith("http:") else "",
+                done=partial(_settle, response.raw, answer),
             )
+
+
+def _settle(raw: Any, answer: Response, good: bool) -> None:
+    """Puts an answer's connection back for the next request, or ends it."""
+    if good and answer.reusable:
+        raw.release_conn()
+    else:
+        raw.close()
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
+
+
+class _LinkLocalError(OSError):
+    """A redirect to where only this machine's own services are, such as a cloud's metadata."""
+
+
+def _is_link_local(host: str) -> bool:
+    """Of an address in any of its forms; a name is none."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(host))  # 0xA9FEA9FE, 2852039166, 169.254.43518
+        except (OSError, ValueError):
+            return False
+    if isinstance(address, ipaddress.IPv6Address):
+        within = address.ipv4_mapped or address.sixtofour
+        if within is None and address in _NAT64:
+            within = ipaddress.IPv4Address(address.packed[-4:])
+        return address.is_link_local or address in _METADATA or (within is not None and within.is_link_local)
+    return address.is_link_local
+
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_METADATA = {ipaddress.ip_address("fd00:ec2::254")}
+"""Of Amazon, beside the link-local one."""
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -436,19 +565,37 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _diagnose(error: Exception, exchange: _Exchange, url: str) -> Reply:
     """What went wrong, told by how far the exchange had come and by the first cause."""
     causes = list(_causes(error))
-    if any(str(e).startswith("Tunnel connection failed: 407") for e in causes):
-        return Reply(url, status=407, body=f"from the proxy {exchange.proxy}".encode())
+    refused = next(filter(None, (_TUNNEL.match(str(e)) for e in causes if isinstance(e, OSError))), None)
+    if refused:
+        status = int(refused[1])
+        if status == 407:
+            return Reply(url, status=407, proxy=exchange.proxy)
+        broke = Break.PROXY if 400 <= status < 500 and status not in (408, 425, 429) else Break.REFUSED
+        host = urlsplit(url).hostname
+        return Reply(url, broke, f"the proxy {exchange.proxy} answered {refused[1]} to CONNECT {host}: {refused[2]}")
     broke, detail = _broke(error, causes, exchange)
     return Reply(url, broke, detail)
 
 
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d+)(.*)", re.DOTALL)
+
+_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED")
+"""What a server's alert says when it lacks the client's certificate, or does not take it."""
+
+
 def _broke(error: Exception, causes: list[BaseException], exchange: _Exchange) -> tuple[Break, str]:
     first = next((e for e in reversed(causes) if isinstance(e, OSError)), causes[-1])
-    detail = f"{getattr(first, 'strerror', None) or first}" + (f", proxy {exchange.proxy}" if exchange.proxy else "")
+    told = type(first).__name__ if exchange.away else getattr(first, "strerror", None) or first
+    detail = f"{told}" + (f", proxy {exchange.proxy}" if exchange.proxy else "")
     hard = [
         e for e in causes if isinstance(e, ssl.SSLError) and not isinstance(e, ssl.SSLEOFError | ssl.SSLZeroReturnError)
     ]
-    if exchange.phase is _Phase.BUILDING:
+    malformed = next((e for e in causes if isinstance(e, Malformed)), None)
+    if malformed:
+        return Break.BAD_ANSWER, f"{Break.BAD_ANSWER.value}: {malformed}"
+    if any(isinstance(e, _LinkLocalError) for e in causes):
+        return Break.BAD_REDIRECT, "a redirect to a link-local address"
+    if exchange.phase is _Phase.BUILDING or not any(map(_is_of_the_network, causes)):
         return Break.UNSENDABLE, f"{Break.UNSENDABLE.value}: {type(error).__name__}"  # its text may show a header
     if any(isinstance(e, ClosedPoolError) for e in causes):
         return Break.STALE, Break.STALE.value
@@ -456,9 +603,24 @@ def _broke(error: Exception, causes: list[BaseException], exchange: _Exchange) -
         broke = Break.CONNECT_TIMEOUT if exchange.phase is _Phase.CONNECTING else Break.TIMEOUT
         return broke, f"{broke.value} ({exchange.where})"
     if hard:
-        return Break.TLS, f"{Break.TLS.value}: {hard[-1]}"
+        alert = str(hard[-1]).upper().replace(" ", "_")
+        wants = "ALERT" in alert and any(word in alert for word in _ALERTS)
+        return Break.CLIENT_CERTIFICATE if wants else Break.TLS, f"{Break.TLS.value}: {hard[-1]}"
     if exchange.phase is _Phase.LOOK_UP:
         return Break.NAME, f"{Break.NAME.value}: {detail}"
     if exchange.phase is _Phase.CONNECTING:
         return Break.REFUSED, f"{Break.REFUSED.value}: {detail}"
-    return (Break.STALE if exchange.reused else Break.RESET), f"{Break.RESET.value}: {detail}"
+    unanswered = exchange.answer is None or exchange.answer.headers is None
+    if unanswered and exchange.reused:
+        return Break.STALE, f"{Break.RESET.value}: {detail}"
+    if (
+        unanswered and exchange.tls_version == "TLSv1.3"
+    ):  # in which a refusal comes after the handshake, and can be lost
+        detail += "; so ends a server that misses the client's certificate (ssl.certificate.location)"
+    return Break.RESET, f"{Break.RESET.value}: {detail}"
+
+
+def _is_of_the_network(error: BaseException) -> bool:
+    if isinstance(error, requests.RequestException | ValueError | http.client.InvalidURL):
+        return False
+    return isinstance(error, OSError | http.client.HTTPException | HTTPError)

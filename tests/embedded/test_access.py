@@ -1014,13 +1014,41 @@ def test_only_changed_files_cost_a_connection(world: World, files: Files) -> Non
     assert len(proxy.heads) == 2
 
 
-def test_the_token_server_is_trusted_and_shown_the_certificate_like_the_registry(world: World, files: Files) -> None:
+def test_the_token_server_has_a_certificate_shown_that_is_for_it_alone(world: World, files: Files) -> None:
     files.trust(files.old)
     files.show(files.old)
-    world.tokens = world.serve(TokenServer(ssl_context=files.server(files.old, files.old)))
-    client = world.oauth(**files.conf(mutual=True))
-    assert client.register_schema("s", ORDER) == 100
+    context = files.server(files.old, files.old)
+    world.tokens = world.serve(TokenServer(ssl_context=context))
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context.maximum_version = version
+        lost = failed(lambda: world.oauth(**files.conf(mutual=True)).register_schema("s", ORDER))
+        assert "bearer.auth.ssl.certificate.location" in str(lost)
+    own = {key.replace("ssl.", "bearer.auth.ssl."): value for key, value in files.conf(mutual=True).items()}
+    assert world.oauth(**own).register_schema("s", ORDER) == 100
 
+
+def test_the_token_server_is_judged_by_the_system_and_by_the_registrys_authority(
+    world: World, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = files.folder / "system.pem"
+    system.write_bytes(files.new.cert_pem.bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(system))
+    files.trust(files.old)
+    public = world.serve(TokenServer(ssl_context=files.server(files.new)))
+    private = world.serve(TokenServer(ssl_context=files.server(files.old)))
+
+    def ask(tokens: TokenServer, **more: Any) -> int:
+        conf = files.conf() | {"bearer.auth.issuer.endpoint.url": tokens.endpoint} | more
+        return world.oauth(**conf).register_schema("s", ORDER)
+
+    assert ask(public) == ask(private) == 100
+    only = {"bearer.auth.ssl.ca.location": str(system)}
+    assert ask(public, **only) == 100
+    assert "bearer.auth.ssl.ca.location" in str(failed(lambda: ask(private, **only)))
+
+
+def test_a_token_server_of_a_strange_authority_is_not_asked(world: World, files: Files) -> None:
+    files.trust(files.old)
     untrusted = world.serve(TokenServer(ssl_context=files.server(files.new)))
     lost = failed(
         lambda: world.oauth(**files.conf(), **{"bearer.auth.issuer.endpoint.url": untrusted.endpoint}).register_schema(

@@ -293,15 +293,15 @@ def test_what_comes_over_a_kept_alive_connection_is_no_excuse(two: Registries, f
     assert two.counts == (2, 1)
 
 
-def test_an_answer_of_more_than_16_mib_is_a_failed_endpoint(two: Registries) -> None:
-    two.a.fail_next(answer(200, b'{"id":7,"x":"' + b"x" * (16 * 1024 * 1024) + b'"}'))
+def test_an_answer_of_more_than_a_mib_is_a_failed_endpoint(two: Registries) -> None:
+    two.a.fail_next(answer(200, b'{"id":7,"x":"' + b"x" * (1024 * 1024) + b'"}'))
 
     assert two.client().register_schema("s", ORDER) == 200
     assert two.outcomes() == ["bad_answer", "success"]
 
 
-def test_an_answer_of_nearly_16_mib_is_read(two: Registries) -> None:
-    two.a.fail_next(answer(200, b'{"id":7,"x":"' + b"x" * (16 * 1024 * 1024 - 100) + b'"}'))
+def test_an_answer_of_nearly_a_mib_is_read(two: Registries) -> None:
+    two.a.fail_next(answer(200, b'{"id":7,"x":"' + b"x" * (1024 * 1024 - 100) + b'"}'))
 
     assert two.client().register_schema("s", ORDER) == 7
 

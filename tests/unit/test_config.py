@@ -95,12 +95,13 @@ WRONG = [
     *(("http.auth", value) for value in ("user:password", ("user", "password"))),
     *(("event_cb", value) for value in ("print", 1)),
     *(("basic.auth.credentials.source", value) for value in ("FILE", "user_info", 1)),
-    *(("basic.auth.user.info", value) for value in ("nocolon", "", 1, ("user", "password"))),
+    *(("basic.auth.user.info", value) for value in ("nocolon", 1, ("user", "password"))),
     *(("ssl.ca.location", value) for value in ("no/such/file", 1, b"")),
     ("ssl.certificate.location", "no/such/file"),
     ("ssl.key.location", "no/such/file"),
-    *(("proxy", value) for value in ("", 1)),
-    *(("context", value) for value in ("", 1)),
+    *(("ssl.key.pem", value) for value in ("client.key", 1, b"\xff")),
+    ("proxy", 1),
+    ("context", 1),
     *(("url", value) for value in (5, {}, ["http://a", 5], b"http://a")),
 ]
 

@@ -165,6 +165,7 @@ class Probe:
             if self._stopped.is_set() and reply.broke is not None and transport is not self._writing:
                 return None
             outcome = self._read(reply, request, secrets=shown.secrets)
+            reply.done(outcome.understood)
             if outcome.broke in (Break.TIMEOUT, Break.CONNECT_TIMEOUT):
                 place = reply.detail.rpartition("(")[2].rstrip(")")
                 outcome = replace(outcome, detail=f"no whole answer in {self._clock.now() - began:.1f} s ({place})")

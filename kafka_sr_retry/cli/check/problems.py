@@ -48,6 +48,8 @@ _BROKE = {
     Break.BAD_ANSWER: "not_a_registry",
     Break.BAD_REDIRECT: "bad_redirect",
     Break.UNSENDABLE: "unsendable",
+    Break.PROXY: "connect",
+    Break.CLIENT_CERTIFICATE: "tls",
 }
 _ADVICE = {
     "name": "Check the host's name in the URL, and that this machine's DNS knows it.",

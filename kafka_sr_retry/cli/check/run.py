@@ -13,7 +13,6 @@ from datetime import datetime, timezone
 
 from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.credentials import credentials
-from kafka_sr_retry.tls import RotatingTls
 
 from .findings import Report, report
 from .given import Given
@@ -40,8 +39,7 @@ def check(given: Given, *, write: bool, subject: str, on_interrupt: Callable[[bo
     """
     settings, clock = given.settings, Clock()
     began = time.monotonic()
-    tls = RotatingTls(settings.tls, settings.tls.contexts())
-    shown, lasting = (credentials(settings, tls, clock, lambda _: None) for _ in range(2))
+    shown, lasting = (credentials(settings, clock, lambda _: None) for _ in range(2))
     probes = [
         Probe(settings, url, shown, lasting, clock, subject=f"{subject}-{uuid.uuid4().hex[:12]}", write=write)
         for url in settings.urls.urls
