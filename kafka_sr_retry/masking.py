@@ -31,9 +31,10 @@ def of_proxy(url: str) -> frozenset[str]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    for part in {value, *re.split(r"[\s,;]+", value)}:
-        yield part
-        yield part.partition("=")[2].strip('"')
+    after_scheme = value.partition(" ")[2].strip()
+    for part in {value, after_scheme, *re.split(r"[\s,;]+", value), *re.split("[&;]", after_scheme or value)}:
+        content = part.partition("=")[2].strip('"')
+        yield from (part, content, unquote(content))
         decoded = _decoded(part)
         if decoded:
             yield decoded

@@ -148,12 +148,12 @@ class _Exchange:
 
 
 class _Path(str):
-    """A request's target, which urllib3 logs without its query."""
+    """A request's target, which urllib3 logs without its query, and without what a redirect repeats of the request."""
 
-    __slots__ = ()
+    shown = ""
 
     def __str__(self) -> str:
-        return self.partition("?")[0]
+        return self.shown
 
 
 class _Dialled:
@@ -244,7 +244,9 @@ class _Quiet:
     """An urllib3 pool that logs no query, and warns of no server that may be anyone."""
 
     def _ask(self, conn: Any, method: str, url: str, **kwargs: Any) -> Any:
-        return super()._make_request(conn, method, _Path(url), **kwargs)  # type: ignore[misc]
+        path = _Path(url)
+        path.shown = told(url.partition("?")[0], tuple(_exchange.get().secrets), 1000)
+        return super()._make_request(conn, method, path, **kwargs)  # type: ignore[misc]
 
     _make_request: Any = _ask
 
@@ -584,9 +586,7 @@ _ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED")
 
 
 def _broke(error: Exception, causes: list[BaseException], exchange: _Exchange) -> tuple[Break, str]:
-    first = next((e for e in reversed(causes) if isinstance(e, OSError)), causes[-1])
-    told = type(first).__name__ if exchange.away else getattr(first, "strerror", None) or first
-    detail = f"{told}" + (f", proxy {exchange.proxy}" if exchange.proxy else "")
+    detail = _words(causes, exchange) + (f", proxy {exchange.proxy}" if exchange.proxy else "")
     hard = [
         e for e in causes if isinstance(e, ssl.SSLError) and not isinstance(e, ssl.SSLEOFError | ssl.SSLZeroReturnError)
     ]
@@ -618,6 +618,16 @@ def _broke(error: Exception, causes: list[BaseException], exchange: _Exchange) -
     ):  # in which a refusal comes after the handshake, and can be lost
         detail += "; so ends a server that misses the client's certificate (ssl.certificate.location)"
     return Break.RESET, f"{Break.RESET.value}: {detail}"
+
+
+def _words(causes: list[BaseException], exchange: _Exchange) -> str:
+    """The first cause's, if they are the system's; of one that quotes the server, its class."""
+    known = [e for e in causes if not isinstance(e, requests.RequestException)]
+    ours = [e for e in known if isinstance(e, OSError | http.client.IncompleteRead)]
+    first = ours[-1] if ours else causes[-1]
+    if not ours or exchange.away:
+        return type(first).__name__
+    return str(getattr(first, "strerror", None) or first)
 
 
 def _is_of_the_network(error: BaseException) -> bool:

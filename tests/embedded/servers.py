@@ -1,4 +1,4 @@
-"""A token server and a proxy on loopback."""
+"""A token server, proxies, and a server at the level of bytes, all on loopback."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import select
 import socket
 import ssl
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -152,3 +153,92 @@ def _tunnel(a: socket.socket, b: socket.socket) -> None:
             if not data:
                 return
             other[end].sendall(data)
+
+
+class SocksProxy(Proxy):
+    """A SOCKS5 proxy (RFC 1928), with ``heads`` of the addresses it was asked for."""
+
+    def _forward(self, connection: socket.socket) -> None:
+        connection.recv(262)
+        connection.sendall(b"\x05\x02" if self._basic else b"\x05\x00")
+        if self._basic:
+            asked = connection.recv(513)
+            user, password = asked[2 : 2 + asked[1]], asked[3 + asked[1] :]
+            right = base64.b64encode(user + b":" + password) == self._basic
+            connection.sendall(b"\x01\x00" if right else b"\x01\x01")
+            if not right:
+                return
+        asked = connection.recv(262)
+        named = asked[3] == 3
+        host = asked[5:-2].decode() if named else socket.inet_ntoa(asked[4:-2])
+        port = int.from_bytes(asked[-2:], "big")
+        self.heads.append(f"{host}:{port}".encode())
+        with socket.create_connection(("127.0.0.1", port)) as upstream:
+            self._open.append(upstream)
+            connection.sendall(b"\x05\x00\x00\x01" + bytes(6))
+            _tunnel(connection, upstream)
+
+
+class RawServer:
+    """Answers each request on a kept-alive connection with the bytes that ``answers`` gives for its head and body.
+
+    Attributes:
+        heads: of the requests.
+        sent: bytes of the answers, as far as they were taken.
+    """
+
+    def __init__(
+        self, answers: Callable[[bytes, bytes], bytes | Iterable[bytes]], greeting: bytes = b"", ssl_context: Any = None
+    ) -> None:
+        self.heads: list[bytes] = []
+        self.sent = 0
+        self._answers = answers
+        self._greeting = greeting
+        self._ssl_context = ssl_context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._connections: list[socket.socket] = []
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'https' if ssl_context else 'http'}://{self.address}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def connections(self) -> int:
+        """How many there were."""
+        return len(self._connections)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            if self._ssl_context:
+                connection = self._ssl_context.wrap_socket(connection, server_side=True)
+            connection.sendall(self._greeting)
+            with connection, connection.makefile("rb") as lines:
+                self._converse(connection, lines)
+
+    def _converse(self, connection: socket.socket, lines: Any) -> None:
+        while True:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                line = lines.readline()
+                if not line:
+                    return
+                head += line
+            self.heads.append(head)
+            length = head.lower().partition(b"content-length:")[2].split()
+            answer = self._answers(head, lines.read(int(length[0]) if length else 0))
+            for part in [answer] if isinstance(answer, bytes) else answer:
+                connection.sendall(part)
+                self.sent += len(part)
+
+    def close(self) -> None:
+        self._listener.close()
+        for connection in self._connections:
+            connection.close()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 
 import pytest
+from servers import RawServer
 
 from kafka_sr_retry import (
     ConfigurationError,
@@ -28,43 +28,6 @@ from kafka_sr_retry.testing import SchemaRegistryServer, faults
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
 
 
-class RawServer:
-    """Answers each request on a kept-alive connection with what ``answers`` gives for its body."""
-
-    def __init__(self, answers: Callable[[bytes], bytes]) -> None:
-        self._answers = answers
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._connections: list[socket.socket] = []
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with suppress(ConnectionError), connection, connection.makefile("rb") as lines:
-            while True:
-                head = b""
-                while not head.endswith(b"\r\n\r\n"):
-                    line = lines.readline()
-                    if not line:
-                        return
-                    head += line
-                size = int(head.lower().partition(b"content-length:")[2].split()[0])
-                connection.sendall(self._answers(lines.read(size)))
-
-    def close(self) -> None:
-        self._listener.close()
-        for connection in self._connections:
-            connection.close()
-
-
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
@@ -72,7 +35,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def serve(stack: ExitStack, answers: Callable[[bytes], bytes]) -> SchemaRegistryClient:
-    server = RawServer(answers)
+    server = RawServer(lambda _, body: answers(body))
     stack.callback(server.close)
     conf = {"url": server.url, "request.timeout.ms": 2000, "total.timeout.ms": 6000}
     return stack.enter_context(SchemaRegistryClient(conf))
@@ -268,7 +231,7 @@ def told(answer: bytes, caplog: pytest.LogCaptureFixture) -> list[str]:
     """All that a client tells of a server that answers so and knows the password."""
     heard: list[Event] = []
     caplog.set_level(logging.DEBUG, "kafka_sr_retry")
-    server = RawServer(lambda _: answer)
+    server = RawServer(lambda *_: answer)
     url = server.url.replace("//", f"//user:{SECRET}@")
     conf = {"url": url, "event_cb": heard.append, "max.retries": 0}
     with closing(server), SchemaRegistryClient(conf) as client, pytest.raises(SchemaRegistryError) as caught:
@@ -288,7 +251,7 @@ HOSTILE = f"\x1b[31mRED\nFORGED {SECRET} "
         ok(json.dumps({"id": 1, "schema": HOSTILE + "x" * 100_000}).encode()),
         f"GARBAGE {HOSTILE}".encode() + b"x" * 60_000 + b"\r\n\r\n",
         f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{SECRET}{'x' * 60_000}\r\n".encode(),
-        b"HTTP/1.1 500 X\r\nContent-Length: 4330\r\n\r\n" + b'{"error_code":' + b"7" * 4300 + b',"message":"m"}',
+        b"HTTP/1.1 500 X\r\nContent-Length: 4329\r\n\r\n" + b'{"error_code":' + b"7" * 4300 + b',"message":"m"}',
         b"HTTP/1.1 307 X\r\nLocation: /x\x1b[31mY?tok=" + SECRET.encode() + b"\r\nContent-Length: 0\r\n\r\n",
     ],
     ids=["type", "subject", "schema", "status line", "chunk", "error_code", "redirect"],

@@ -1,0 +1,211 @@
+"""What shows the caller is told nowhere, whatever a server repeats of it, and whatever fails."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+import requests
+from servers import RawServer
+
+from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
+from kafka_sr_retry.events import AttemptEvent
+from kafka_sr_retry.testing import SchemaRegistryServer, redirect
+
+ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
+SECRET = 'zq-h/dden+"zq&='
+PAIR = base64.b64encode(f"me:{SECRET}".encode()).decode()
+
+
+class Signed(requests.auth.AuthBase):
+    """Puts what it is given on the request, by name or as its URL's query."""
+
+    def __init__(self, query: str = "", **headers: Any) -> None:
+        self.query = query
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self.query:
+            request.url = f"{request.url}?sig={quote(self.query, safe='')}"
+        request.headers.update(self.headers)
+        return request
+
+
+SHOWN: dict[str, dict[str, Any]] = {
+    "user info": {"basic.auth.user.info": f"me:{SECRET}"},
+    "a header": {"http.headers": {"X-Api-Key": SECRET}},
+    "a header with a scheme": {"http.headers": {"Authorization": f"ApiKey {SECRET}"}},
+    "basic by a header": {"http.headers": {"authorization": f"Basic {PAIR}"}},
+    "a cookie": {"http.headers": {"Cookie": f"lang=en; session={SECRET}"}},
+    "auth": {"http.auth": Signed(Authorization=f"Bearer {SECRET}")},
+    "auth in bytes": {"http.auth": Signed(Authorization=f"Negotiate {SECRET}".encode())},
+    "auth's other header": {"http.auth": Signed(X_Amz_Security_Token=SECRET)},
+    "requests' own auth": {"http.auth": requests.auth.HTTPBasicAuth("me", SECRET)},
+    "auth's query": {"http.auth": Signed(query=SECRET)},
+    "a proxy": {"proxy": f"me:{quote(SECRET, safe='')}"},
+    "a token": {
+        "bearer.auth.credentials.source": "CUSTOM",
+        "bearer.auth.custom.provider.function": lambda _: re.sub("[^a-z-]", "x", SECRET),
+    },
+}
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "quoted": quote,
+    "wholly quoted": lambda text: quote(text, safe=""),
+    "in a form": quote_plus,
+    "as HTML": html.escape,
+    "in base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "as JSON": lambda text: json.dumps(text)[1:-1],
+}
+
+
+def answer(status: str, body: str, *headers: str) -> bytes:
+    head = "\r\n".join([f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body.encode())}", "", ""])
+    return (head + body).encode()
+
+
+PLACES: dict[str, Callable[[str], bytes]] = {
+    "a message": lambda said: answer("409 Conflict", json.dumps({"error_code": 409, "message": said})),
+    "a page": lambda said: answer("404 Not Found", f"<p>{said}</p>"),
+    "a failure": lambda said: answer("500 Oh", said),
+    "a schema type": lambda said: answer("200 OK", json.dumps({"id": 1, "schemaType": said})),
+    "a reason": lambda said: answer(f"418 {said}", ""),
+    "a status line": lambda said: f"{said}\r\n\r\n".encode(),
+    "a chunk": lambda said: f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{said}\r\n".encode(),
+    "a header": lambda said: f"HTTP/1.1 200 OK\r\n{said}\r\nContent-Length: 0\r\n\r\n".encode(),
+    "a redirect": lambda said: answer("307 There", "", f"Location: /{said}/?q={said}"),
+    "a redirect away": lambda said: answer("307 There", "", f"Location: http://127.0.0.1:1/{said}"),
+}
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def told(stack: ExitStack, caplog: pytest.LogCaptureFixture, url: str, conf: dict[str, Any]) -> tuple[str, list[str]]:
+    """All that a failing call tells, in all loggers, events and the error, and its outcomes."""
+    caplog.set_level(logging.DEBUG)
+    heard: list[Any] = []
+    given = {"url": url, "event_cb": heard.append, "max.retries": 0, **conf}
+    client = stack.enter_context(SchemaRegistryClient(given))
+    with pytest.raises(SchemaRegistryError) as caught:
+        client.register_schema("s", ORDER, timeout=10)
+    error = caught.value
+    again = pickle.loads(pickle.dumps(error))
+    lines = [record.getMessage() + str(record.exc_info) for record in caplog.records]
+    words = [str(error), repr(error), repr(vars(error)), repr(vars(again)), repr(client), repr(heard), *lines]
+    outcomes = [event.outcome for event in heard if isinstance(event, AttemptEvent)]
+    return "\n".join(words).replace("\\\\", "\\"), outcomes
+
+
+def hidden() -> list[str]:
+    plain = [SECRET, re.sub("[^a-z-]", "x", SECRET), PAIR, f"me:{SECRET}"]
+    return [form(secret) for secret in plain for form in FORMS.values()]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("shown", SHOWN)
+def test_a_server_that_repeats_the_request_tells_no_credential(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, shown: str, place: str
+) -> None:
+    def answers(head: bytes, _: bytes) -> bytes:
+        line, *headers = head.decode("latin-1").split("\r\n")
+        values = [line.split()[1].rpartition("sig=")[2]]
+        values += [value for name, _, value in (header.partition(": ") for header in headers if ": " in header)]
+        said = [SECRET] if shown != "a token" else []
+        said += [part for value in values for part in (value, value.rpartition(" ")[2], value.rpartition("=")[2])]
+        said = [form(part) for part in said for form in FORMS.values()]
+        return PLACES[place](" ".join(said) if place in ("a message", "a page", "a failure") else "/".join(said))
+
+    server = RawServer(answers)
+    stack.callback(server.close)
+    conf = dict(SHOWN[shown])
+    if "proxy" in conf:
+        conf["proxy"] = server.url.replace("//", f"//{conf['proxy']}@")
+    text, outcomes = told(stack, caplog, server.url, conf)
+
+    assert server.heads
+    assert outcomes
+    assert [secret for secret in hidden() if secret in text] == []
+
+
+@pytest.mark.parametrize("status", ["403", "407", "502"])
+def test_a_proxy_that_repeats_its_password_in_a_refusal_tells_it_not(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, status: str
+) -> None:
+    proxy = RawServer(lambda head, _: answer(f"{status} {SECRET} {PAIR}", head.decode()))
+    stack.callback(proxy.close)
+    url = proxy.url.replace("//", f"//me:{quote(SECRET, safe='')}@")
+    text, outcomes = told(stack, caplog, "https://sr.example", {"proxy": url})
+
+    assert outcomes == ["connection" if status == "502" else "proxy_refused"]
+    assert f"proxy {proxy.address}" in text
+    assert [secret for secret in hidden() if secret in text] == []
+
+
+class _Fails(requests.auth.AuthBase):
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __call__(self, request: Any) -> Any:
+        raise self.error
+
+
+UNSENDABLE: dict[str, Any] = {
+    "a line break": Signed(Authorization=f"Bearer {SECRET}\n"),
+    "a line break in bytes": Signed(Authorization=f"Bearer {SECRET}\r\n".encode()),
+    "a folded line": Signed(Authorization=f"Bearer {SECRET}\r\n x"),
+    "a nul": Signed(Authorization=f"Bearer {SECRET}\0"),
+    "no latin-1": Signed(Authorization=f"Bearer {SECRET}€"),
+    "a name": Signed(**{f"X {SECRET}": "x"}),
+    "no text": Signed(X_Secret=[SECRET]),
+    "a value of its own": _Fails(ValueError(SECRET)),
+    "its network": _Fails(requests.ConnectionError(SECRET)),
+    "its time": _Fails(TimeoutError(SECRET)),
+    "its file": _Fails(FileNotFoundError(2, "no", SECRET)),
+    "nothing given": lambda request: None,
+}
+
+
+@pytest.mark.parametrize("auth", UNSENDABLE.values(), ids=UNSENDABLE.keys())
+def test_an_auth_that_does_not_serve_ends_the_call_at_once_without_its_words(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, schema_registry: SchemaRegistryServer, auth: Any
+) -> None:
+    conf = {"http.auth": auth, "max.retries": 3}
+    text, outcomes = told(stack, caplog, schema_registry.url, conf)
+
+    assert outcomes == ["unsendable"]
+    assert "the request could not be built" in text
+    assert SECRET not in text
+    assert not schema_registry.requests
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example"])
+def test_a_host_that_can_be_no_name_is_not_asked_for_again(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, host: str
+) -> None:
+    _, outcomes = told(stack, caplog, f"http://{host}:8081", {"max.retries": 3})
+    assert outcomes == ["unsendable"]
+
+
+def test_urllib3_logs_no_query(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, schema_registry: SchemaRegistryServer
+) -> None:
+    schema_registry.fail_next(redirect(f"{schema_registry.url}/elsewhere?key={quote(SECRET)}"))
+    text, _ = told(stack, caplog, schema_registry.url, {})
+
+    assert [request.path for request in schema_registry.requests][1].endswith(f"?key={quote(SECRET)}")
+    assert "/elsewhere HTTP/1.1" in text
+    assert quote(SECRET) not in text
