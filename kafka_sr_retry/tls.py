@@ -108,7 +108,7 @@ class Tls:
                 context.load_verify_locations(capath=ca)
             else:
                 context.load_verify_locations(ca)
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError) as error:
             raise ConfigurationError(f"{key} {ca!r} holds no CA certificates (PEM): {error}", key) from None
 
 

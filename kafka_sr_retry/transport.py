@@ -217,6 +217,15 @@ class _Noted:
         if not exchange.tls_version and wait_for_read(self.sock, 0) and self.sock.recv(1, socket.MSG_PEEK):
             raise Malformed("an answer before anything was asked")
 
+    def send(self: Any, data: Any) -> None:
+        """Lets urllib3 read on where sending breaks off: an alert or an answer may be there that says why."""
+        if self.sock is None:
+            self.connect()
+        try:
+            super().send(data)  # type: ignore[misc]
+        except (ssl.SSLEOFError, ConnectionError) as broken:
+            raise BrokenPipeError(broken.errno, str(broken)) from broken
+
     @property
     def is_connected(self: Any) -> bool:
         """A kept-alive connection on which bytes wait that nobody asked for is none: they would be the next answer."""

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from servers import Proxy, TokenServer
+from servers import Proxy, RawServer, SocksProxy, TokenServer
 
 from kafka_sr_retry import AvroSerializer, AvroSerializerBuilder, ConfigurationError, Schema, SchemaRegistryClient
 from kafka_sr_retry.clock import Clock
@@ -1189,6 +1189,96 @@ def test_the_environments_proxy_is_used_where_none_is_given(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert ask() == (1, 1)
     assert ask(proxy=configured.url) == (1, 2)
+
+
+def test_an_empty_proxy_goes_directly_whatever_the_environment_says(
+    world: World, files: Files, registries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closed() as nobody:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://{nobody}")
+        for registry in registries.values():
+            client = world.client(registry.url, proxy="", basic_auth_user_info="me:mine", **files.conf())
+            assert client.register_schema("s", ORDER) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "outcomes"),
+    [("403", ["proxy_refused"]), ("405", ["proxy_refused"]), ("502", ["connection"] * 3), ("429", ["connection"] * 3)],
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python 3.10 leaves the socket to gc
+def test_a_proxy_that_refuses_the_tunnel_is_asked_again_only_where_that_may_help(
+    world: World, status: str, outcomes: list[str]
+) -> None:
+    proxy = RawServer(lambda *_: f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    world.stack.callback(proxy.close)
+    client = world.client("https://sr.example:8081", proxy=proxy.url, **{"max.retries": 2})
+    lost = failed(lambda: client.get_schema(1))
+
+    assert world.outcomes() == outcomes
+    assert f"the proxy {proxy.address} answered {status} to CONNECT sr.example" in str(lost)
+    assert ("NO_PROXY" in str(lost)) == (len(outcomes) == 1)
+    gc.collect()
+
+
+@pytest.mark.parametrize("page", [html(404), html(502), html(200)], ids=lambda fault: fault.name)
+def test_a_proxy_that_may_have_answered_in_the_registrys_place_is_named(world: World, page: Fault) -> None:
+    proxy = world.serve(Proxy())
+    world.registry.fail_always(page)
+    lost = failed(lambda: world.client(proxy=proxy.url, **{"max.retries": 0}).register_schema("s", ORDER))
+    assert f"from the proxy {proxy.address}" in str(lost)
+
+    world.registry.recover()
+    world.registry.fail_always(error(409))
+    lost = failed(lambda: world.client(proxy=proxy.url).register_schema("s", ORDER))
+    assert "proxy" not in str(lost)
+
+
+@SCHEMES
+@pytest.mark.parametrize("proxy_scheme", ["socks5", "socks5h"])
+@pytest.mark.parametrize("asks", [False, True], ids=["open", "asks for a password"])
+def test_requests_go_through_a_socks_proxy(
+    world: World, files: Files, registries: Any, scheme: str, proxy_scheme: str, asks: bool
+) -> None:
+    registry = registries[scheme]
+    registry.fail_next(error(503))
+    proxy = world.serve(SocksProxy(f"us%er:{PASSWORD}/@" if asks else None))
+    user = f"us%25er:{PASSWORD}%2F%40@" if asks else ""
+    host = "127.0.0.1" if scheme == "https" or proxy_scheme == "socks5" else "registry.invalid"
+    client = world.client(
+        registry.url.replace("127.0.0.1", host),
+        proxy=f"{proxy_scheme}://{user}{proxy.address}",
+        basic_auth_user_info="me:mine",
+        **files.conf(),
+    )
+    assert client.register_schema("s", ORDER) == 1
+    assert client.register_schema("t", ORDER) == 2 or len(registry.requests) == 3
+    assert proxy.heads == [f"{host}:{registry.port}".encode()], "the connection is kept alive"
+
+
+def test_a_socks_proxy_that_is_not_there_or_refuses_is_named_without_the_password(world: World) -> None:
+    proxy = world.serve(SocksProxy("me:right"))
+    for address in ("127.0.0.1:1", proxy.address):
+        client = world.client(proxy=f"socks5://me:{PASSWORD}@{address}", **{"max.retries": 0})
+        lost = failed(lambda client=client: client.get_schema(1))
+        assert f"proxy {address}" in str(lost)
+        assert PASSWORD not in world.told(lost)
+    assert set(world.outcomes()) == {"connection"}
+
+
+def test_without_its_extra_a_socks_proxy_is_refused_with_the_extras_name(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kafka_sr_retry.config.find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"kafka-sr-retry\[socks\]") as caught:
+        SchemaRegistryClient(URL | {"proxy": f"socks5://me:{PASSWORD}@proxy"})
+    assert PASSWORD not in str(caught.value)
+
+    monkeypatch.setenv("ALL_PROXY", f"socks5://me:{PASSWORD}@proxy:1080")
+    lost = failed(lambda: world.client().get_schema(1))
+    assert "kafka-sr-retry[socks]" in str(lost)
+    assert PASSWORD not in world.told(lost)
+    assert world.outcomes() == ["unsendable"]
 
 
 def test_a_token_is_fetched_through_the_proxy_but_azures_is_not(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What shows the caller is told nowhere, whatever a server repeats of it, and whatever fails."""
+"""What shows the caller is told nowhere, whatever a server repeats of it or fails, and where a redirect may lead."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import logging
 import pickle
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -209,3 +210,104 @@ def test_urllib3_logs_no_query(
     assert [request.path for request in schema_registry.requests][1].endswith(f"?key={quote(SECRET)}")
     assert "/elsewhere HTTP/1.1" in text
     assert quote(SECRET) not in text
+
+
+LINK_LOCAL = [
+    "169.254.169.254",
+    "169.254.1.1:8081",
+    "2852039166",
+    "0xA9FEA9FE",
+    "0251.0376.0251.0376",
+    "169.254.43518",
+    "[fe80::1]",
+    "[::ffff:169.254.169.254]",
+    "[64:ff9b::a9fe:a9fe]",
+    "[2002:a9fe:a9fe::1]",
+    "[fd00:ec2::254]",
+]
+
+
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Where connections were begun, other than to this machine; none is made."""
+    begun: list[Any] = []
+    real = socket.socket.connect
+
+    def connect(sock: socket.socket, address: Any) -> None:
+        if address[0] in ("127.0.0.1", "localhost"):
+            return real(sock, address)
+        begun.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return begun
+
+
+@pytest.mark.parametrize("proxied", [False, True], ids=["direct", "by proxy"])
+@pytest.mark.parametrize("host", LINK_LOCAL)
+def test_a_redirect_leads_to_no_link_local_address(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, dialled: list[Any], host: str, proxied: bool
+) -> None:
+    away = f"http://{host}/latest/meta-data"
+    server = RawServer(lambda *_: answer("307 There", "", f"Location: {away}"))
+    stack.callback(server.close)
+    text, outcomes = told(stack, caplog, server.url, {"proxy": server.url if proxied else ""})
+
+    assert "a redirect to a link-local address" in text
+    assert (outcomes, dialled, len(server.heads)) == (["bad_answer"], [], 1)
+
+
+def test_a_redirect_by_a_name_leads_to_no_link_local_address(
+    stack: ExitStack,
+    caplog: pytest.LogCaptureFixture,
+    dialled: list[Any],
+    schema_registry: SchemaRegistryServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *args: Any) -> Any:
+        return real("169.254.169.254" if host == "metadata.example" else host, port, *args)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    schema_registry.fail_always(redirect("http://metadata.example/"))
+    text, outcomes = told(stack, caplog, schema_registry.url, {"proxy": ""})
+
+    assert "a redirect to a link-local address" in text
+    assert (outcomes, dialled) == (["bad_answer"], [])
+
+
+def test_a_registry_may_have_a_link_local_address(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, dialled: list[Any]
+) -> None:
+    told(stack, caplog, "http://169.254.7.7:8081", {"proxy": "", "total.timeout.ms": 2000})
+    assert dialled == [("169.254.7.7", 8081)]
+
+
+THEIRS = "zq-not-ours-zq"
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        answer("404 Not Found", THEIRS),
+        answer("409 Conflict", json.dumps({"error_code": 409, "message": THEIRS})),
+        answer("500 Oh", json.dumps({"error_code": 50001, "message": THEIRS})),
+        answer("200 OK", json.dumps({"id": THEIRS})),
+        answer("200 OK", json.dumps({"id": 1, "schemaType": THEIRS})),
+        f"{THEIRS}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{THEIRS}\r\n".encode(),
+    ],
+)
+def test_what_another_origin_answers_to_a_redirect_is_not_told(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, schema_registry: SchemaRegistryServer, theirs: bytes
+) -> None:
+    other = RawServer(lambda *_: theirs)
+    stack.callback(other.close)
+    schema_registry.fail_always(redirect(other.url))
+    text, outcomes = told(stack, caplog, schema_registry.url, {"basic.auth.user.info": f"me:{SECRET}"})
+
+    assert other.heads
+    assert outcomes
+    assert THEIRS not in text
+    assert not any(b"authorization" in head.lower() for head in other.heads)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import socket
 import ssl
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from servers import RawServer
 
 from kafka_sr_retry import Schema, SchemaRegistryClient
 from kafka_sr_retry.errors import ConfigurationError, RegistryUnavailableError, SchemaRegistryError
@@ -197,6 +201,138 @@ def test_files_that_cannot_work_are_an_error_at_construction(folder: Path, conf:
 
     assert (caught.value.key or "").startswith("ssl.")
     assert "wr0ng-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("shown", ["none", "a stranger's"])
+def test_a_server_that_does_not_take_the_clients_certificate_is_told_of_at_once(
+    network: Network, theirs: trustme.CA, version: ssl.TLSVersion, shown: str, tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    network.ours.issue_cert("127.0.0.1").configure_cert(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.minimum_version = context.maximum_version = version
+    network.ours.configure_trust(context)
+    registry = network.stack.enter_context(SchemaRegistryServer(ssl_context=context))
+    strange = theirs.issue_cert("client@example.org")
+    strange.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "strange.pem"))
+    conf = {} if shown == "none" else {"ssl_certificate_location": tmp_path / "strange.pem"}
+    with pytest.raises(SchemaRegistryError, match=r"check ssl\.certificate\.location and ssl\.key\.location"):
+        network.client(registry.url, **conf).register_schema("s", ORDER)
+
+    assert network.outcomes() == ["tls"]
+
+
+def test_a_connection_that_tls_1_3_loses_without_a_word_hints_at_the_certificate(network: Network) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    network.ours.issue_cert("127.0.0.1").configure_cert(context)
+    server = RawServer(lambda *_: [], ssl_context=context)
+    network.stack.callback(server.close)
+    server._converse = lambda connection, _: connection.recv(1)  # type: ignore[method-assign]
+    with pytest.raises(RegistryUnavailableError, match=r"ssl\.certificate\.location"):
+        network.client(server.url, max_retries=1).register_schema("s", ORDER)
+
+    assert network.outcomes() == ["connection"] * 2
+
+
+def texts(folder: Path, key: str) -> dict[str, Any]:
+    return {
+        "ssl_ca_location": "",
+        "ssl_ca_pem": (folder / "ours.pem").read_text(),
+        "ssl_certificate_pem": (folder / "client.pem").read_text(),
+        "ssl_key_pem": (folder / key).read_text(),
+    }
+
+
+@pytest.mark.parametrize("key", ["client.key", "locked.key"])
+def test_certificates_and_keys_come_as_texts_too(
+    network: Network, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    registry = network.registry(asks_client=True)
+    password = {"ssl_key_password": "pa55-word"} if key == "locked.key" else {}
+    client = network.client(registry.url, **texts(network.folder, key), **password)
+
+    assert client.register_schema("s", ORDER) == 1
+    assert list(tmp_path.iterdir()) == []
+    again = pickle.loads(pickle.dumps(client))
+    assert again.register_schema("t", ORDER) == 1
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("conf", "named"),
+    [
+        ({"ssl_key_pem": "-----BEGIN PRIVATE KEY-----\nzq-hidden\n-----END PRIVATE KEY-----\n"}, "ssl.certificate"),
+        ({"ssl_ca_pem": "-----BEGIN CERTIFICATE-----\nzq-hidden\n-----END CERTIFICATE-----\n"}, "ssl.ca.pem"),
+        ({"ssl_ca_pem": "-----BEGIN CERTIFICATE-----\nzq-hidden€\n-----END CERTIFICATE-----\n"}, "ssl.ca.pem"),
+        ({"ssl_key_pem": "zq-hidden"}, "ssl.key.pem"),
+        ({"ssl_key_location": "zq-hidden-----BEGIN"}, "ssl.key.location"),
+        ({"ssl_certificate_location": "client.pem"}, "ssl.certificate.pem"),
+        ({"ssl_certificate_pem": None}, "ssl.key.pem"),
+    ],
+)
+def test_a_text_that_cannot_work_is_refused_and_not_shown(
+    network: Network, conf: dict[str, Any], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    given = {**texts(network.folder, "client.key"), **conf}
+    if conf.get("ssl_certificate_location"):
+        given["ssl_certificate_location"] = network.folder / "client.pem"
+    with pytest.raises(ConfigurationError, match=re.escape(named)) as caught:
+        network.client("https://registry", **given)
+
+    for text in ("zq-hidden", "BEGIN CERT", *(network.folder / "client.key").read_text().splitlines()[1:2]):
+        assert text not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_text_of_a_key_stands_in_the_settings(network: Network) -> None:
+    client = network.client("https://registry", **texts(network.folder, "client.key"))
+    settings = client._settings
+    assert "BEGIN" not in f"{client!r} {settings!r} {settings.tls!r} {settings.private_key_pem!r}"
+
+
+def test_an_intermediate_and_a_servers_own_certificate_are_anchors(network: Network, tmp_path: Path) -> None:
+    middle = network.ours.create_child_ca()
+    leaf = middle.issue_cert("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf.configure_cert(context)
+    registry = network.stack.enter_context(SchemaRegistryServer(ssl_context=context))
+    for name, pem in (("middle", middle.cert_pem), ("leaf", leaf.cert_chain_pems[0])):
+        pem.write_to_path(str(tmp_path / name))
+        network.client(registry.url, ssl_ca_location=tmp_path / name).register_schema(name, ORDER)
+
+
+def test_a_folder_whose_files_openssl_does_not_find_is_refused(network: Network, tmp_path: Path) -> None:
+    (tmp_path / "ours.pem").write_bytes(network.ours.cert_pem.bytes())
+    with pytest.raises(ConfigurationError, match="openssl rehash"):
+        network.client("https://registry", ssl_ca_location=tmp_path)
+
+
+@pytest.mark.parametrize("folders", ["{empty}", "{empty}:{missing}", "{missing}"])
+def test_a_system_without_certificates_falls_back_on_those_of_requests(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/README").touch()
+    names = {name: str(tmp_path / name) for name in ("empty", "missing")}
+    monkeypatch.setenv("SSL_CERT_DIR", folders.format(**names))
+    monkeypatch.setenv("SSL_CERT_FILE", names["missing"])
+    monkeypatch.setattr("certifi.where", lambda: str(network.folder / "ours.pem"))
+
+    assert network.client(network.registry().url, ssl_ca_location="").register_schema("s", ORDER) == 1
+
+
+def test_a_systems_folder_with_certificates_is_the_only_trust(
+    network: Network, theirs: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "0123abcd.0").write_bytes(theirs.cert_pem.bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'missing'}:{tmp_path}")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
+    monkeypatch.setattr("certifi.where", lambda: str(network.folder / "ours.pem"))
+    with pytest.raises(SchemaRegistryError, match="TLS failed"):
+        network.client(network.registry().url, ssl_ca_location="").register_schema("s", ORDER)
 
 
 def test_a_redirect_never_leaves_https(network: Network) -> None:
