@@ -264,6 +264,15 @@ def test_an_answer_must_be_json(
     assert call() == expected
 
 
+@pytest.mark.parametrize(("size", "read"), [(15, True), (17, False)])
+def test_a_list_may_be_longer_than_what_a_serializer_asks_for(
+    client: SchemaRegistryClient, schema_registry: SchemaRegistryServer, size: int, read: bool
+) -> None:
+    name = "x" * (size * 1024 * 1024)
+    schema_registry.fail_next(answer(200, json.dumps([name])))
+    assert client.get_subjects() == ([name] if read else [])
+
+
 def test_schemas_by_guid(faults: list[Fault]) -> None:
     if not hasattr(SchemaRegistryClient, "get_schema_by_guid"):
         pytest.skip("this confluent-kafka knows no guids")

@@ -273,7 +273,15 @@ class Probe:
         tls = Tls(ca=False)
         context = note(tls.context(), looked, hang_up=True)
         settings = replace(
-            self._settings, ca=False, certificate=None, private_key=None, key_password=None, http_headers={}
+            self._settings,
+            ca=False,
+            ca_pem=None,
+            certificate=None,
+            certificate_pem=None,
+            private_key=None,
+            private_key_pem=None,
+            key_password=None,
+            http_headers={},
         )
         transport = Transport(settings, RotatingTls(tls, Contexts(tls.stamp(), context, context)))
         seconds = min(settings.connect_timeout, max(0.1, self._deadline - self._clock.now()))

@@ -48,7 +48,6 @@ _BROKE = {
     Break.BAD_ANSWER: "not_a_registry",
     Break.BAD_REDIRECT: "bad_redirect",
     Break.UNSENDABLE: "unsendable",
-    Break.PROXY: "connect",
     Break.CLIENT_CERTIFICATE: "tls",
 }
 _ADVICE = {
