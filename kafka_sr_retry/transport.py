@@ -208,9 +208,13 @@ class _Noted:
     response_class: Any = _respond
 
     def connect(self: Any) -> None:
-        super().connect()  # type: ignore[misc]
         exchange = _exchange.get()
-        exchange.answer = None  # a proxy's, to CONNECT
+        try:
+            super().connect()  # type: ignore[misc]
+        finally:
+            if exchange.answer is not None:  # a proxy's, to CONNECT; Python 3.10 would leave its socket open
+                exchange.answer.close()
+                exchange.answer = None
         exchange.tls_version = getattr(self.sock, "version", str)()
         self.sock.settimeout(exchange.left())  # for sending; it was the time to connect
         exchange.mark(_Phase.EXCHANGING)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gc
 import importlib.util
 import json
 import logging
@@ -1121,7 +1120,6 @@ def test_requests_go_through_the_proxy(world: World, files: Files, registries: A
 
 
 @SCHEMES
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python 3.10 leaves the socket to gc
 @pytest.mark.parametrize("user_info", [None, f"me:{PASSWORD}"])
 def test_a_proxy_that_refuses_is_final_and_said_without_the_password(
     world: World, files: Files, registries: Any, scheme: str, user_info: str | None
@@ -1137,7 +1135,6 @@ def test_a_proxy_that_refuses_is_final_and_said_without_the_password(
     assert "proxy" in str(refused)
     assert len(proxy.heads) == 1
     assert PASSWORD not in world.told(refused)
-    gc.collect()
 
 
 def test_a_proxy_that_is_not_there_is_named_without_the_password(world: World, files: Files, registries: Any) -> None:
@@ -1206,7 +1203,6 @@ def test_an_empty_proxy_goes_directly_whatever_the_environment_says(
     ("status", "outcomes"),
     [("403", ["proxy_refused"]), ("405", ["proxy_refused"]), ("502", ["connection"] * 3), ("429", ["connection"] * 3)],
 )
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python 3.10 leaves the socket to gc
 def test_a_proxy_that_refuses_the_tunnel_is_asked_again_only_where_that_may_help(
     world: World, status: str, outcomes: list[str]
 ) -> None:
@@ -1218,7 +1214,6 @@ def test_a_proxy_that_refuses_the_tunnel_is_asked_again_only_where_that_may_help
     assert world.outcomes() == outcomes
     assert f"the proxy {proxy.address} answered {status} to CONNECT sr.example" in str(lost)
     assert ("NO_PROXY" in str(lost)) == (len(outcomes) == 1)
-    gc.collect()
 
 
 @pytest.mark.parametrize("page", [html(404), html(502), html(200)], ids=lambda fault: fault.name)
