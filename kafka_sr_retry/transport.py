@@ -599,7 +599,7 @@ _ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED")
 
 
 def _broke(error: Exception, causes: list[BaseException], exchange: _Exchange) -> tuple[Break, str]:
-    detail = _words(causes, exchange) + (f", proxy {exchange.proxy}" if exchange.proxy else "")
+    detail = _words(causes) + (f", proxy {exchange.proxy}" if exchange.proxy else "")
     hard = [
         e for e in causes if isinstance(e, ssl.SSLError) and not isinstance(e, ssl.SSLEOFError | ssl.SSLZeroReturnError)
     ]
@@ -633,14 +633,12 @@ def _broke(error: Exception, causes: list[BaseException], exchange: _Exchange) -
     return Break.RESET, f"{Break.RESET.value}: {detail}"
 
 
-def _words(causes: list[BaseException], exchange: _Exchange) -> str:
+def _words(causes: list[BaseException]) -> str:
     """The first cause's, if they are the system's; of one that quotes the server, its class."""
     known = [e for e in causes if not isinstance(e, requests.RequestException)]
     ours = [e for e in known if isinstance(e, OSError | http.client.IncompleteRead)]
     first = ours[-1] if ours else causes[-1]
-    if not ours or exchange.away:
-        return type(first).__name__
-    return str(getattr(first, "strerror", None) or first)
+    return str(getattr(first, "strerror", None) or first) if ours else type(first).__name__
 
 
 def _is_of_the_network(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import confluent_kafka.schema_registry as confluent
@@ -16,6 +17,7 @@ from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSe
 from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from servers import RawServer
 
 import kafka_sr_retry
 from kafka_sr_retry import ConfigurationError, SchemaRegistryError, errors
@@ -271,6 +273,22 @@ def test_a_list_may_be_longer_than_what_a_serializer_asks_for(
     name = "x" * (size * 1024 * 1024)
     schema_registry.fail_next(answer(200, json.dumps([name])))
     assert client.get_subjects() == ([name] if read else [])
+
+
+def test_a_deletion_without_content_ends_its_connection() -> None:
+    """What comes behind a 204 would be the next answer."""
+
+    def answers(head: bytes, _: bytes) -> bytes:
+        if head.startswith(b"DELETE"):
+            return b"HTTP/1.1 204 No Content\r\nContent-Length: 10\r\n\r\n"
+        return b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n["mine"]'
+
+    server = RawServer(answers)
+    with closing(server), SchemaRegistryClient({"url": server.url}) as client:
+        for _ in range(2):
+            client.delete_subject("s")
+            assert client.get_subjects() == ["mine"]
+    assert server.connections == 3
 
 
 def test_schemas_by_guid(faults: list[Fault]) -> None:

@@ -75,6 +75,18 @@ def test_confluents_timeout_is_the_request_timeout_in_seconds() -> None:
     assert client(**{"request.timeout.ms": 4000}).request_timeout == 4
 
 
+@pytest.mark.parametrize("settings", [ClientSettings, SerializerSettings])
+def test_an_empty_text_stands_for_the_default(settings: type) -> None:
+    given = URL if settings is ClientSettings else {}
+    for key in keys(settings).keys() - {"url", "proxy"}:
+        assert parse(settings, {**given, key: ""}) == parse(settings, given)
+
+
+def test_an_empty_proxy_is_none_and_an_empty_url_is_refused() -> None:
+    assert parse(ClientSettings, URL | {"proxy": ""}).proxy == ""
+    assert refused({"url": ""}).key == "url"
+
+
 def test_none_stands_for_the_default() -> None:
     assert client(**{"max.retries": None, "total.timeout.ms": None}) == client()
 
