@@ -499,6 +499,7 @@ class Transport:
             response = adapter.send(prepared, **options)
             stack.callback(response.raw.close)
             response = dispatch_hook("response", prepared.hooks, response, **options)  # type: ignore[no-untyped-call]
+            stack.callback(response.raw.close)  # of another one, where http.auth has asked again
             answer = exchange.answer
             assert answer is not None
             body = answer.whole(LARGEST_LISTING if request.operation == "other" else LARGEST_ANSWER)

@@ -18,6 +18,7 @@ from typing import Any
 
 import confluent_kafka.schema_registry as confluent
 import pytest
+import requests
 import trustme
 from confluent_kafka.serialization import MessageField, SerializationContext
 from cryptography.hazmat.primitives.serialization import (
@@ -862,6 +863,20 @@ def test_each_attempt_is_signed_afresh(world: World, signing: Any) -> None:
 
     assert len(registry.requests) == 5
     assert len({request.headers["Authorization"] for request in registry.requests}) == 5
+
+
+def test_an_auth_that_answers_a_challenge_gets_through_on_one_connection(world: World) -> None:
+    def answers(head: bytes, _: bytes) -> bytes:
+        if b"Authorization: Digest" in head:
+            return b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"id":7}'
+        challenge = b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth"\r\n'
+        return b"HTTP/1.1 401 Unauthorized\r\n" + challenge + b"Content-Length: 4\r\n\r\nwho?"
+
+    server = RawServer(answers)
+    world.stack.callback(server.close)
+    client = world.client(server.url, http_auth=requests.auth.HTTPDigestAuth("me", PASSWORD))
+    assert [client.register_schema(name, ORDER) for name in "ab"] == [7, 7]
+    assert server.connections == 1
 
 
 def test_a_wrong_key_is_refused(world: World, signing: Any) -> None:
