@@ -10,14 +10,20 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-_SHORT = 8
-"""Characters: a shorter part of a header is no credential, and masking it would spoil texts."""
+_LONG, _LONG_IN_CREDENTIALS = 8, 4
+"""Characters from which on a header's value, or a part of it, is masked: masking shorter ones would spoil texts."""
+
+_CREDENTIALS = re.compile("auth|key|token|secret|cookie|session|passw|credential|signature|jwt", re.IGNORECASE)
+"""In the names of headers that hold credentials."""
 
 
-def of_headers(values: Iterable[str]) -> frozenset[str]:
-    """The credentials in these headers' values, whole and in parts: of ``Basic``, the password too."""
+def of_headers(headers: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The credentials in these headers' values, whole and in parts: of ``Basic``, the password too, however short."""
     return _forms(
-        part for value in values for part in _parts(value) if len(part) >= _SHORT or _is_password(part, value)
+        part
+        for name, value in headers
+        for part in _parts(value)
+        if len(part) >= (_LONG_IN_CREDENTIALS if _CREDENTIALS.search(name) else _LONG) or _is_password(part, value)
     )
 
 
@@ -31,10 +37,10 @@ def of_proxy(url: str) -> frozenset[str]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    after_scheme = value.partition(" ")[2].strip()
-    for part in {value, after_scheme, *re.split(r"[\s,;]+", value), *re.split("[&;]", after_scheme or value)}:
-        content = part.partition("=")[2].strip('"')
-        yield from (part, content, unquote(content))
+    content = value.partition(" ")[2].strip() or value  # behind a scheme, such as Bearer
+    for part in {value, content, *re.split(r"[\s,;]+", content), *re.split("[&;]", content)}:
+        named = part.partition("=")[2].strip('"')
+        yield from (part, named, unquote(named))
         decoded = _decoded(part)
         if decoded:
             yield decoded

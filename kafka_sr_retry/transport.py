@@ -470,14 +470,15 @@ class Transport:
             headers["Content-Type"] = JSON_TYPE
         if not away:
             headers |= here
-            exchange.secrets |= of_headers(here.values())
+            exchange.secrets |= of_headers(here.items())
         prepared = requests.Request(request.method, url, headers, data=request.body).prepare()
         if not away and settings.http_auth:
             before, bare = dict(prepared.headers), prepared.url
             prepared.prepare_auth(settings.http_auth)
-            put = [value for name, value in prepared.headers.items() if before.get(name) != value]
-            signed = [urlsplit(prepared.url).query] if prepared.url and prepared.url != bare else []
-            exchange.secrets |= of_headers(map(_text, [*put, *signed]))
+            put = [(name, _text(value)) for name, value in prepared.headers.items() if before.get(name) != value]
+            if prepared.url and prepared.url != bare:
+                put.append(("signature", urlsplit(prepared.url).query))
+            exchange.secrets |= of_headers(put)
         for name, value in prepared.headers.items():
             if not is_header(_text(name), _text(value)):
                 raise requests.exceptions.InvalidHeader

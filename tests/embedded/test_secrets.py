@@ -142,6 +142,28 @@ def test_a_server_that_repeats_the_request_tells_no_credential(
     assert [secret for secret in hidden() if secret in text] == []
 
 
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"http.headers": {"X-Api-Key": "zq-1"}},
+        {"http.headers": {"Authorization": "Token zq-1"}},
+        {"http.auth": requests.auth.HTTPBasicAuth("me", "zq")},
+        {"basic.auth.user.info": "me:zq"},
+    ],
+)
+def test_a_short_credential_is_masked_and_the_texts_about_it_are_not(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, conf: dict[str, Any]
+) -> None:
+    message = "Token zq-1, Basic zq-1: this Token is of no use to payments"
+    server = RawServer(lambda *_: answer("409 Conflict", json.dumps({"error_code": 409, "message": message})))
+    stack.callback(server.close)
+    headers = {"X-Team": "use", **conf.get("http.headers", {})}
+    text, _ = told(stack, caplog, server.url, {**conf, "http.headers": headers})
+
+    assert "zq" not in text
+    assert "this Token is of no use to payments" in text
+
+
 @pytest.mark.parametrize("status", ["403", "407", "502"])
 def test_a_proxy_that_repeats_its_password_in_a_refusal_tells_it_not(
     stack: ExitStack, caplog: pytest.LogCaptureFixture, status: str
