@@ -79,6 +79,7 @@ class _Exchange:
         self.connect_seconds = connect_seconds
         self._deadline = deadline
         self.secrets: frozenset[str] = frozenset()
+        self.redirected = False
         self.begin(away=False, proxy="")
         self.marks: queue.SimpleQueue[_Phase | Reply] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -441,6 +442,7 @@ class Transport:
             if reply.status not in (301, 302, 307, 308) or "location" not in reply.headers:
                 return reply
             reply.done(False)
+            exchange.redirected = True
             target = urljoin(url, reply.headers["location"])
             if urlsplit(target).scheme not in ("http", "https") or (
                 url.startswith("https:") > target.startswith("https:")
@@ -611,7 +613,8 @@ def _broke(error: Exception, causes: list[BaseException], exchange: _Exchange) -
     if any(isinstance(e, _LinkLocalError) for e in causes):
         return Break.BAD_REDIRECT, "a redirect to a link-local address"
     if exchange.phase is _Phase.BUILDING or not any(map(_is_of_the_network, causes)):
-        return Break.UNSENDABLE, f"{Break.UNSENDABLE.value}: {type(error).__name__}"  # its text may show a header
+        broke = Break.BAD_REDIRECT if exchange.redirected else Break.UNSENDABLE
+        return broke, f"{broke.value}: {type(error).__name__}"  # its text may show a header
     if any(isinstance(e, ClosedPoolError) for e in causes):
         return Break.STALE, Break.STALE.value
     if any(isinstance(e, TimeoutError) for e in causes):

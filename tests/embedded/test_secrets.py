@@ -299,6 +299,18 @@ def test_a_redirect_by_a_name_leads_to_no_link_local_address(
     assert (outcomes, dialled) == (["bad_answer"], [])
 
 
+@pytest.mark.parametrize("where", ["http://[::1", "http://a..b/", f"http://{'a' * 64}/", "http://a:99999/"])
+def test_a_redirect_to_where_nobody_can_be_is_the_servers_fault(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    server = RawServer(lambda *_: answer("307 There", "", f"Location: {where}"))
+    stack.callback(server.close)
+    text, outcomes = told(stack, caplog, server.url, {"max.retries": 1})
+
+    assert outcomes == ["bad_answer"] * 2
+    assert "a redirect that cannot be followed" in text
+
+
 def test_a_registry_may_have_a_link_local_address(
     stack: ExitStack, caplog: pytest.LogCaptureFixture, dialled: list[Any]
 ) -> None:
