@@ -25,7 +25,6 @@ from .schema import Schema
 
 try:
     from confluent_kafka.schema_registry import SchemaRegistryClient as _ConfluentClient
-    from confluent_kafka.schema_registry.error import SchemaRegistryError as _ConfluentError
 except ImportError as missing:
     raise errors.ConfigurationError(
         f"kafka_sr_retry.confluent needs Confluent's client: pip install 'confluent-kafka[schemaregistry]' ({missing})"
@@ -114,10 +113,7 @@ class _RestClient:
         request = self._request(method, path, {**dict(parse_qsl(given)), **(query or {})}, body)
         if method in ("PUT", "DELETE"):
             self._ours.clear_caches()  # remembered refusals are for serializers, who ask with each message
-        try:
-            answer = self._ours._ask(request, keep=False)
-        except errors.SchemaRegistryError as error:
-            raise _BOTH[type(error)](*error.args, **vars(error)) from None
+        answer = self._ours._ask(request, keep=False)
         if request.registers:
             self._ours.clear_caches()  # what was refused before this change may be taken after it
         if isinstance(answer, dict) and isinstance(answer.get("subject"), str):
@@ -165,18 +161,3 @@ class _RestClient:
 def _is_there(content: Any) -> None:
     if content is None:
         raise BadAnswer("it is not JSON")
-
-
-_OURS: list[type[errors.SchemaRegistryError]] = [
-    errors.SchemaRegistryError,
-    *errors.SchemaRegistryError.__subclasses__(),
-]
-_PLAIN = {
-    "__init__": errors.SchemaRegistryError.__init__,
-    "__str__": Exception.__str__,
-    "__repr__": Exception.__repr__,
-}
-_BOTH: dict[type, Callable[..., Exception]] = {
-    error: type(error.__name__, (_ConfluentError, error), _PLAIN) for error in _OURS
-}
-globals().update({error.__name__: both for error, both in _BOTH.items()})  # where pickle looks for them

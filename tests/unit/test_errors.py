@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+import subprocess
+import sys
+import types
 
 import pytest
 from confluent_kafka import KafkaException
@@ -29,6 +33,7 @@ OF_THE_REGISTRY = [
     SchemaNotFoundError,
     SchemaRegistryError,
 ]
+CONFLUENTS = "confluent_kafka.schema_registry.error"
 ALL = [AvroEncodingError, ConfigurationError, *OF_THE_REGISTRY]
 
 
@@ -56,8 +61,12 @@ def test_the_package_exports_them_all() -> None:
     assert {error.__name__ for error in ALL} <= set(kafka_sr_retry.__all__)
 
 
+@pytest.mark.parametrize("confluents", [True, False])
 @pytest.mark.parametrize("error", OF_THE_REGISTRY)
-def test_a_registrys_error_survives_pickling(error: type[SchemaRegistryError]) -> None:
+def test_a_registrys_error_survives_pickling_and_copying(
+    error: type[SchemaRegistryError], confluents: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(monkeypatch, TheirError if confluents else None)
     given = error(
         "text",
         http_status_code=500,
@@ -68,12 +77,87 @@ def test_a_registrys_error_survives_pickling(error: type[SchemaRegistryError]) -
         retriable=True,
         retry_after=1.5,
     )
-    copy = pickle.loads(pickle.dumps(given))
-    assert type(copy) is error
-    assert str(copy) == "text"
-    assert vars(copy) == vars(given)
-    assert (copy.http_status_code, copy.error_code, copy.error_message) == (500, 50003, "no leader")
-    assert (copy.url, copy.attempts, copy.retriable, copy.retry_after) == ("http://a:8081", 7, True, 1.5)
+    given.add_note("note") if hasattr(given, "add_note") else None
+    for one in pickle.loads(pickle.dumps(given)), copy.copy(given), copy.deepcopy(given):
+        assert type(one) is type(given)
+        assert (str(one), repr(one)) == ("text", f"{error.__name__}('text')")
+        assert vars(one) == vars(given)
+        assert (one.http_status_code, one.error_code, one.error_message) == (500, 50003, "no leader")
+        assert (one.url, one.attempts, one.retriable, one.retry_after) == ("http://a:8081", 7, True, 1.5)
+
+
+class TheirError(Exception):
+    """Confluent's, as it is since 2.3.0."""
+
+    def __init__(self, http_status_code: int, error_code: int, error_message: str) -> None:
+        self.http_status_code = http_status_code
+
+    def __str__(self) -> str:
+        return "theirs"
+
+    __repr__ = __str__
+
+
+def load(monkeypatch: pytest.MonkeyPatch, theirs: object) -> None:
+    """Confluent's error module with this class, or without any."""
+    module = types.ModuleType(CONFLUENTS)
+    if theirs is not None:
+        vars(module)["SchemaRegistryError"] = theirs
+    monkeypatch.setitem(sys.modules, CONFLUENTS, module)
+
+
+@pytest.mark.parametrize("error", OF_THE_REGISTRY)
+def test_a_registrys_error_is_confluents_too_once_that_is_loaded(
+    error: type[SchemaRegistryError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, CONFLUENTS, raising=False)
+    before = error("text", http_status_code=409)
+    load(monkeypatch, TheirError)
+    after, copied = error("text", http_status_code=409), pickle.loads(pickle.dumps(before))
+    assert type(before) is error
+    for one in after, copied:
+        assert isinstance(one, error)
+        assert isinstance(one, TheirError)
+        assert (str(one), one.http_status_code, type(one).__name__) == ("text", 409, error.__name__)
+        assert type(one).__module__ == "kafka_sr_retry.errors"
+        assert not isinstance(one, (ValueError, TypeError))
+    assert type(after) is type(copied)
+    given = pickle.dumps(after)
+    monkeypatch.delitem(sys.modules, CONFLUENTS)
+    assert type(pickle.loads(given)) is error
+
+
+def with_a_property() -> type:
+    return type("Other", (Exception,), {"http_status_code": property(lambda self: 1)})
+
+
+@pytest.mark.parametrize("theirs", [None, "half-way", KafkaException, with_a_property(), ConnectionError])
+def test_what_does_not_fit_to_confluents_class_is_ours_alone(theirs: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(monkeypatch, theirs)
+    one = IncompatibleSchemaError("text", http_status_code=409)
+    assert type(one) is IncompatibleSchemaError
+    assert (str(one), one.http_status_code) == ("text", 409)
+
+
+def test_an_error_of_ones_own_is_confluents_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    load(monkeypatch, TheirError)
+    one = OwnError("text", 7)
+    back = pickle.loads(pickle.dumps(one))
+    for error in one, back:
+        assert isinstance(error, OwnError)
+        assert isinstance(error, TheirError)
+        assert (str(error), error.more) == ("text", 7)
+
+
+class OwnError(RegistryUnavailableError):
+    def __init__(self, message: str, more: int = 0) -> None:
+        super().__init__(message)
+        self.more = more
+
+
+def test_our_package_alone_loads_nothing_of_confluents_client() -> None:
+    loads = f"import sys, kafka_sr_retry; sys.exit({CONFLUENTS!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loads], check=False).returncode == 0
 
 
 def test_the_other_errors_survive_pickling() -> None:
@@ -121,7 +205,7 @@ def test_each_caller_gets_an_exception_of_its_own() -> None:
     first, second = FAILURE.exception(), FAILURE.exception()
     assert first is not second
     assert vars(first) == vars(second)
-    assert type(first) is IncompatibleSchemaError
+    assert isinstance(first, IncompatibleSchemaError)
     assert (first.http_status_code, first.url, first.attempts, first.retriable) == (409, "http://b:8081", 2, False)
 
 

@@ -229,7 +229,7 @@ def test_thirty_threads_with_one_refused_schema_make_one_request_and_each_has_it
         let_go.set()
         errors = [caller.done().error for caller in callers]
 
-    assert all(type(e) is IncompatibleSchemaError for e in errors)
+    assert all(isinstance(e, IncompatibleSchemaError) for e in errors)
     assert len({id(e) for e in errors}) == 30
     assert len(schema_registry.requests) == 1
 
@@ -257,7 +257,7 @@ def test_close_ends_all_waits_with_a_clear_error(schema_registry: SchemaRegistry
         errors = [caller.done().error for caller in callers]
     let_go.set()
 
-    assert all(type(e) is RegistryUnavailableError and "closed" in str(e) for e in errors)
+    assert all(isinstance(e, RegistryUnavailableError) and "closed" in str(e) for e in errors)
     assert len({id(e) for e in errors}) == 12
 
 
