@@ -9,7 +9,7 @@ import confluent_kafka
 from confluent_kafka import serialization
 
 from .client import SchemaRegistryClient
-from .config import PREFIX, split
+from .config import split
 from .errors import ConfigurationError
 from .serializer import AvroSerializer, ToDict
 
@@ -90,7 +90,4 @@ class AvroSerializerBuilder(SerializerBuilder):
                 "schema_registry_config",
             )
         parts = split(conf, is_key=is_key, client=self._client_conf, serializer=self._serializer_conf)
-        if self._client is not None:
-            return AvroSerializer(self._client, self._schema, self._to_dict, parts.serializer), parts.kafka
-        client = SchemaRegistryClient(parts.client, prefix=PREFIX)
-        return AvroSerializer._owning(client, self._schema, self._to_dict, parts.serializer), parts.kafka
+        return AvroSerializer._of(parts, self._client, self._schema, self._to_dict), parts.kafka

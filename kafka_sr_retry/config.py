@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
+from confluent_kafka import KafkaException, Producer
+
 from .answers import is_token
 from .errors import ConfigurationError
 from .events import Event
@@ -68,17 +70,48 @@ def parse(settings: type[_Settings], conf: Mapping[str, Any], prefix: str = "") 
     Raises:
         ConfigurationError: an unknown key, a wrong type or value, or settings that contradict each other.
     """
+    return settings(**_parsed(settings, conf, prefix))
+
+
+def _parsed(settings: type, conf: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The settings that are given, by the names of their fields."""
     known = keys(settings)
+    _refuse_no_dict(conf)
     for name in conf:
         if name not in known:
             raise _unknown(name, prefix, known)
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(cast(Any, settings)):
+    for field in dataclasses.fields(settings):
         key: Key = field.metadata["key"]
         given = conf.get(key.name)
         if given is not None and (key.name in _EMPTY_COUNTS or not (isinstance(given, str) and given == "")):
             values[field.name] = key.parse(prefix + key.name, conf[key.name])
-    return settings(**values)
+    return values
+
+
+def _refuse_no_dict(*given: object) -> None:
+    for conf in given:
+        if not isinstance(conf, Mapping):
+            raise ConfigurationError(f"a configuration must be a dict, not {type(conf).__name__}", "conf")
+
+
+def check_agreement(conf: Mapping[str, Any], settings: ClientSettings, prefix: str) -> None:
+    """Refuses what a dict says of the client, where another client is used than the one that it describes.
+
+    Raises:
+        ConfigurationError: an unknown key, a wrong value, or one that differs from the client's.
+    """
+    given = _parsed(ClientSettings, conf, prefix)
+    if "timeout" in given:
+        given["request_timeout"] = given["timeout"]
+    names = {field.name: field.metadata["key"].name for field in dataclasses.fields(ClientSettings)}
+    for field, value in given.items():
+        if not settings.has(field, value):
+            raise ConfigurationError(
+                f"{prefix}{names[field]} differs from the setting of the client that is given: leave it out, or make "
+                "the client with it",
+                f"{prefix}{names[field]}",
+            )
 
 
 _EMPTY_COUNTS = ("url", "proxy")
@@ -684,6 +717,19 @@ class ClientSettings:
     def basic_credentials(self) -> tuple[str, str] | None:
         return self.user_info or self.urls.user_info
 
+    def has(self, field: str, value: Any) -> bool:
+        """Whether a client with this value under ``field`` would do as this one does."""
+        match field:
+            case "urls":
+                return bool(value.urls == self.urls.urls and value.user_info in (None, self.basic_credentials))
+            case "user_info":
+                return bool(value == self.basic_credentials)
+            case "credentials_source":
+                return self.basic_credentials is not None
+            case "timeout":
+                return bool(value == self.request_timeout)
+        return bool(value == getattr(self, field))
+
     @property
     def tls(self) -> Tls:
         return Tls(
@@ -823,7 +869,13 @@ def split(
 ) -> SplitConf:
     """Takes one flat producer dict apart: the client's keys without their prefix, the serializer's keys for this field,
     and the rest for the producer. A key with ``key.`` or ``value.`` before it goes before the bare one; what stands in
-    ``client`` and ``serializer`` goes before both."""
+    ``client`` and ``serializer`` goes before both.
+
+    Raises:
+        ConfigurationError: a key that is nearly one of ours, and none of librdkafka's.
+    """
+    client, serializer = client or {}, serializer or {}
+    _refuse_no_dict(conf, client, serializer)
     ours = keys(SerializerSettings).keys() | _NOT_SUPPORTED.keys()
     registry: dict[str, Any] = {}
     bare: dict[str, Any] = {}
@@ -840,7 +892,9 @@ def split(
                 own[rest] = value
         else:
             kafka[name] = value
-    registry |= client or {}
+    if "plugin.library.paths" not in kafka:  # a plugin may have keys of any name
+        _refuse_misspelt(kafka)
+    registry |= client
     if registry.get("basic.auth.credentials.source") == "SASL_INHERIT" and "sasl.username" in conf:
         if registry.get("basic.auth.user.info"):
             raise ConfigurationError(
@@ -848,4 +902,27 @@ def split(
                 f"{PREFIX}basic.auth.user.info",
             )
         registry["basic.auth.user.info"] = f"{conf['sasl.username']}:{conf.get('sasl.password', '')}"
-    return SplitConf(registry, bare | own | dict(serializer or {}), kafka)
+    return SplitConf(registry, bare | own | dict(serializer), kafka)
+
+
+def _refuse_misspelt(kafka: Mapping[str, Any]) -> None:
+    known = {*keys(SerializerSettings), *(PREFIX + name for name in keys(ClientSettings))}
+    for name in kafka:
+        field, _, rest = str(name).partition(".")
+        before, typed = (f"{field}.", rest) if field in ("key", "value") else ("", str(name))
+        near = difflib.get_close_matches(typed.lower(), known, n=1, cutoff=0.85)
+        if near and not _is_librdkafkas(name):
+            raise ConfigurationError(
+                f"unknown configuration key {name}: did you mean {before}{near[0]}? librdkafka does not know it", name
+            )
+
+
+def _is_librdkafkas(name: str) -> bool:
+    """Asks the library itself. It takes one key after the other, and so never comes to make a producer."""
+    try:
+        Producer({name: "", "no.such.key": ""})
+    except KafkaException as error:
+        return f'No such configuration property: "{name}"' not in str(error)
+    except Exception:  # noqa: BLE001 a key that wants another type is a known one
+        return True
+    return True

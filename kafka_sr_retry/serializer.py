@@ -12,13 +12,13 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 
 from .client import SchemaRegistryClient
 from .compiler import Write
-from .config import PREFIX, SerializerSettings, parse, split
+from .config import PREFIX, SerializerSettings, SplitConf, check_agreement, parse, split
 from .encoding import AvroSchema, full_name
 from .errors import ConfigurationError
 from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
 from .memory import Memory
 from .schema import MAX_ID, RegisteredSchema, Schema, SchemaReference, write_rules
-from .subjects import BY_TYPE, AssociatedSubjects, topic_subject_name_strategy
+from .subjects import BY_NAME, BY_TYPE, AssociatedSubjects, topic_subject_name_strategy
 
 __all__ = ["AvroSerializer"]
 
@@ -55,22 +55,18 @@ class AvroSerializer(Serializer):
         to_dict: ToDict | None = None,
         conf: Mapping[str, Any] | None = None,
     ) -> None:
-        self._given = (schema_registry_client, schema_str, to_dict, conf)
-        self._settings = settings = parse(SerializerSettings, conf or {})
+        of_a_subclass = set(vars(self))
+        self._settings = settings = parse(SerializerSettings, {} if conf is None else conf)
         if to_dict is not None and not callable(to_dict):
             raise ConfigurationError(
                 "to_dict must be callable: to_dict(object, SerializationContext) -> dict", "to_dict"
             )
         self._to_dict = to_dict
         given = None if schema_str is None and settings.reads_schema else _schema(schema_str)
+        self._given = (given, to_dict, dict(conf or {}))
         self._registered = given if isinstance(given, RegisteredSchema) else None
         self._schema = given.schema if isinstance(given, RegisteredSchema) else given
-        self._record_name: str | None = None
-        if self._schema is not None:
-            _refuse_rules(self._schema)
-            if not self._schema.references:
-                AvroSchema(self._schema.schema_str)  # what is no schema is an error now; references need the registry
-            self._record_name = full_name(self._schema.schema_str)
+        self._record_name = None if self._schema is None else full_name(self._schema.schema_str)
         self._frame = settings.schema_id_serializer
         if self._frame is prefix_schema_id_serializer:
             self._frame = None
@@ -88,13 +84,15 @@ class AvroSerializer(Serializer):
         # by topic, for values under the topic strategy: saves most messages the making of their subject's name
         self._values: Memory[str, Write] = self._client.memory()
         self._by_topic = self._values.entries
+        self._ours = vars(self).keys() - of_a_subclass | {"_ours"}
 
     def _choose_strategy(self, settings: SerializerSettings) -> Strategy:
         """How a message's subject is found."""
         given = settings.subject_name_strategy
         confluents = hasattr(given, "set_cluster_id_resolver")  # its AssociatedNameStrategy takes its own client
         if given is not None and not confluents:
-            return given
+            theirs = str(getattr(given, "__module__", None)).startswith("confluent_kafka.")
+            return BY_NAME.get(getattr(given, "__name__", ""), given) if theirs else given
         if settings.strategy_type == "ASSOCIATED" or confluents:
             return AssociatedSubjects(self._client, settings.strategy_conf)
         if self._schema is not None and self._record_name is None and settings.strategy_type != "TOPIC":
@@ -139,20 +137,31 @@ class AvroSerializer(Serializer):
 
         ``schema.registry.*`` keys and all serializer keys (bare, ``key.``, ``value.``) are gone from the rest, whatever
         ``is_key`` says. For key and value call it twice on the original dict, and give both the same client to share
-        its memory and connections.
+        its memory and connections. Beside a client, ``schema.registry.*`` keys are not needed.
+
+        Raises:
+            ConfigurationError: as the constructor; a ``schema.registry.*`` key that says something else than the client
+                that was given; a key that is nearly one of these and none of librdkafka's.
         """
         parts = split(conf, is_key=is_key)
-        if schema_registry_client is not None:
-            return cls(schema_registry_client, schema_str, to_dict, parts.serializer), parts.kafka
-        client = SchemaRegistryClient(parts.client, prefix=PREFIX)
-        return cls._owning(client, schema_str, to_dict, parts.serializer), parts.kafka
+        return cls._of(parts, schema_registry_client, schema_str, to_dict), parts.kafka
 
     @classmethod
-    def _owning(cls, client: SchemaRegistryClient, *arguments: Any) -> AvroSerializer:
-        """One whose ``close()`` closes the client."""
-        serializer = cls(client, *arguments)
-        serializer._owns_client = True
-        return serializer
+    def _of(
+        cls, parts: SplitConf, client: SchemaRegistryClient | None, schema: Any, to_dict: ToDict | None
+    ) -> AvroSerializer:
+        """One for a producer's dict; its ``close()`` closes the client, unless that was given."""
+        if client is None:
+            serializer = cls(SchemaRegistryClient(parts.client, prefix=PREFIX), schema, to_dict, parts.serializer)
+            serializer._owns_client = True
+            return serializer
+        if not isinstance(client, SchemaRegistryClient):
+            raise ConfigurationError(
+                f"schema_registry_client must be a kafka_sr_retry.SchemaRegistryClient, not {type(client).__name__}",
+                "schema_registry_client",
+            )
+        check_agreement(parts.client, client._settings, PREFIX)
+        return cls(client, schema, to_dict, parts.serializer)
 
     def __call__(self, obj: Any, ctx: SerializationContext | None = None) -> bytes | None:
         """The message's bytes; ``None`` stays ``None``, a tombstone.
@@ -165,7 +174,7 @@ class AvroSerializer(Serializer):
             return None
         try:
             write = self._by_topic[ctx.topic] if ctx.field is _VALUE else None  # type: ignore[union-attr]
-        except (KeyError, AttributeError):
+        except (KeyError, AttributeError, TypeError):
             write = None
         if write is None:
             write = self._find(ctx)
@@ -196,14 +205,22 @@ class AvroSerializer(Serializer):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._given
+    def __getstate__(self) -> tuple[Any, ...]:
+        client = self._client.config() if self._owns_client else self._client
+        return (client, *self._given), {name: value for name, value in vars(self).items() if name not in self._ours}
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        given, of_a_subclass = state
+        AvroSerializer.__init__(self, *given)
+        vars(self).update(of_a_subclass)
 
     def _find(self, ctx: SerializationContext | None) -> Write:
         subject = self._strategy(ctx, self._record_name)
-        if not isinstance(subject, str) or not subject:
+        if not isinstance(subject, str) or not subject.strip("."):
+            shown = repr(subject) if isinstance(subject, str) else type(subject).__name__
             raise SerializationError(
-                f"the subject name strategy gave {subject!r} for record {self._record_name!r}: it must give a text"
+                f"the subject name strategy gave {shown} for record {self._record_name!r}: it must give a text "
+                "that is more than dots"
             )
         deadline = self._client.deadline()
         if self._refreshes:
@@ -268,15 +285,37 @@ def _converting(to_dict: ToDict, write: Write) -> Write:
 
 
 def _framing(write: Write, frame: Callable[..., bytes], schema_id: SchemaId) -> Write:
-    return lambda obj, ctx: frame(write(obj, ctx), ctx, schema_id)
+    def framed(obj: Any, ctx: Any) -> bytes:
+        message = frame(write(obj, ctx), ctx, schema_id)
+        if not isinstance(message, (bytes, bytearray)):  # None would be a tombstone
+            raise SerializationError(f"schema.id.serializer gave {type(message).__name__}: it must give bytes")
+        return message
+
+    return framed
 
 
 def _schema(given: Any) -> Schema | RegisteredSchema:
-    """What ``schema_str`` stands for."""
+    """What ``schema_str`` stands for, checked as far as that needs no registry."""
     if given is None:
         raise ConfigurationError(
             "schema_str is required: JSON text, a dict, a Schema or the Path of an .avsc", "schema_str"
         )
+    try:
+        schema = _read(given)
+        plain = schema.schema if isinstance(schema, RegisteredSchema) else schema
+        _refuse_rules(plain)
+        if not plain.references:  # they need the registry
+            AvroSchema(plain.schema_str)
+        full_name(plain.schema_str)
+        json.dumps(plain.to_dict())
+    except ConfigurationError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"schema_str cannot be sent as a schema: {error}", "schema_str") from error
+    return schema
+
+
+def _read(given: Any) -> Schema | RegisteredSchema:
     if isinstance(given, str):
         return Schema(given)
     if isinstance(given, Path):
@@ -285,7 +324,7 @@ def _schema(given: Any) -> Schema | RegisteredSchema:
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"schema_str {str(given)!r} cannot be read: {error}", "schema_str") from error
     if isinstance(given, (dict, list)):
-        return Schema(json.dumps(given))
+        return Schema(json.dumps(given, allow_nan=False))
     if not hasattr(given, "schema_id"):
         return _as_ours(given)
     if type(given.schema_id) is not int or not 0 < given.schema_id <= MAX_ID:
@@ -293,7 +332,9 @@ def _schema(given: Any) -> Schema | RegisteredSchema:
             f"schema_str is a RegisteredSchema whose schema_id is {given.schema_id!r}, not a positive int32",
             "schema_str",
         )
-    return RegisteredSchema(given.schema_id, given.guid, given.subject, given.version, _as_ours(given.schema))
+    guid = getattr(given, "guid", None)  # that of an older confluent-kafka has none
+    guid = None if guid is None else str(uuid.UUID(str(guid)))
+    return RegisteredSchema(given.schema_id, guid, given.subject, given.version, _as_ours(given.schema))
 
 
 def _refuse_rules(schema: Schema) -> None:
@@ -314,12 +355,25 @@ def _as_ours(schema: Any) -> Schema:
             f"{type(schema).__name__}",
             "schema_str",
         )
+    if not isinstance(schema.schema_str, str):
+        raise ConfigurationError(
+            f"schema_str is a Schema whose text is of type {type(schema.schema_str).__name__}", "schema_str"
+        )
     if isinstance(schema, Schema):
-        return _avro_only(schema)
-    if hasattr(schema, "to_dict"):
-        return _avro_only(Schema.from_dict(schema.to_dict()))
-    references = [SchemaReference(r.name, r.subject, r.version) for r in schema.references or ()]
-    return _avro_only(Schema(schema.schema_str, schema.schema_type, tuple(references)))  # confluent-kafka before 2.7
+        ours = schema
+    elif hasattr(schema, "to_dict"):
+        ours = Schema.from_dict(schema.to_dict())
+    else:  # confluent-kafka before 2.7
+        references = [SchemaReference(r.name, r.subject, r.version) for r in schema.references or ()]
+        ours = Schema(schema.schema_str, schema.schema_type, tuple(references))
+    for reference in ours.references:
+        name, subject, version = reference.name, reference.subject, reference.version
+        if not all(isinstance(text, str) and text.strip(".") for text in (name, subject)) or type(version) is not int:
+            raise ConfigurationError(
+                f"schema_str has a reference that is not of a name, a subject and a version: {reference!r}",
+                "schema_str",
+            )
+    return _avro_only(ours)
 
 
 def _avro_only(schema: Schema) -> Schema:

@@ -11,6 +11,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 
 from .client import SchemaRegistryClient
 from .config import CLUSTER_ID, FALLBACK_TYPE
+from .errors import ConfigurationError
 from .flights import Flights, Overdue
 from .memory import Memory
 
@@ -25,7 +26,7 @@ def topic_subject_name_strategy(ctx: SerializationContext | None, record_name: s
     """``{topic}-key`` or ``{topic}-value``.
 
     Raises:
-        ValueError: without a context.
+        ConfigurationError: no context, or one without a topic or field.
     """
     return f"{_needed(ctx).topic}-{_needed(ctx).field}"
 
@@ -39,20 +40,35 @@ def topic_record_subject_name_strategy(ctx: SerializationContext | None, record_
     """``{topic}-{record name}``.
 
     Raises:
-        ValueError: without a context.
+        ConfigurationError: no context, or one without a topic or field.
     """
     return None if record_name is None else f"{_needed(ctx).topic}-{record_name}"
 
 
 def _needed(ctx: SerializationContext | None) -> SerializationContext:
     if ctx is None:
-        raise ValueError(
+        raise ConfigurationError(
             "this subject name strategy needs a SerializationContext(topic, field): give one, or use "
-            "subject.name.strategy.type=RECORD"
+            "subject.name.strategy.type=RECORD",
+            "ctx",
         )
-    if not isinstance(ctx.topic, str):
-        raise ValueError(f"a topic must be a text, not {ctx.topic!r}")
+    topic, field = getattr(ctx, "topic", None), getattr(ctx, "field", None)
+    if not isinstance(topic, str) or not topic:
+        raise ConfigurationError(
+            f"the topic in a SerializationContext, or of bind(), must be a text, not {_shown(topic)}", "ctx"
+        )
+    if field not in _FIELDS:
+        raise ConfigurationError(
+            f"the field in a SerializationContext must be a MessageField, not {_shown(field)}", "ctx"
+        )
     return ctx
+
+
+_FIELDS = tuple(str(field.value) for field in MessageField)
+
+
+def _shown(given: Any) -> str:
+    return repr(given) if given is None or isinstance(given, str) else type(given).__name__
 
 
 BY_TYPE = {
@@ -60,6 +76,8 @@ BY_TYPE = {
     "RECORD": record_subject_name_strategy,
     "TOPIC_RECORD": topic_record_subject_name_strategy,
 }
+BY_NAME = {strategy.__name__: strategy for strategy in BY_TYPE.values()}
+"""Confluent's have the same names, and mean the same."""
 
 
 _associated: weakref.WeakSet[AssociatedSubjects] = weakref.WeakSet()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import pickle
@@ -23,6 +24,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 from kafka_sr_retry import (
     AvroEncodingError,
     AvroSerializer,
+    AvroSerializerBuilder,
     ConfigurationError,
     IncompatibleSchemaError,
     InvalidSchemaError,
@@ -62,6 +64,13 @@ def schema_id(message: bytes | None) -> int:
 
 def subjects(registry: SchemaRegistryServer) -> list[str]:
     return [request.path.split("/")[2] for request in registry.requests]
+
+
+def unpickled(given: Any) -> Any:
+    return pickle.loads(pickle.dumps(given))
+
+
+COPIES: list[Callable[[Any], Any]] = [unpickled, copy.copy, copy.deepcopy]
 
 
 @pytest.fixture
@@ -230,16 +239,49 @@ def test_a_context_may_be_left_out_where_no_strategy_needs_it(
     assert subjects(schema_registry) == ["shop.Order"]
 
 
-@pytest.mark.parametrize("kind", ["TOPIC", "TOPIC_RECORD"])
+NEEDS_A_CONTEXT: list[dict[str, Any]] = [
+    {},
+    {"subject.name.strategy.type": "TOPIC"},
+    {"subject.name.strategy.type": "TOPIC_RECORD"},
+    {"subject.name.strategy.type": "ASSOCIATED"},
+    {"subject.name.strategy": topic_subject_name_strategy},
+    {"subject.name.strategy": confluent.topic_subject_name_strategy},
+    {"subject.name.strategy": confluent.topic_record_subject_name_strategy},
+]
+
+
+@pytest.mark.parametrize("conf", NEEDS_A_CONTEXT)
+@pytest.mark.parametrize(
+    "ctx",
+    [
+        None,
+        "orders",
+        {"topic": "orders"},
+        value(""),
+        value(None),  # type: ignore[arg-type]
+        value(b"orders"),  # type: ignore[arg-type]
+        value(["orders"]),  # type: ignore[arg-type]
+        SerializationContext("orders", None),  # type: ignore[arg-type]
+        SerializationContext("orders", ["value"]),  # type: ignore[arg-type]
+        SerializationContext("orders", "values"),  # type: ignore[arg-type]
+    ],
+)
 def test_a_strategy_that_needs_a_context_says_so(
-    kind: str, schema_registry: SchemaRegistryServer, make: Callable[..., AvroSerializer]
+    conf: dict[str, Any], ctx: Any, schema_registry: SchemaRegistryServer, make: Callable[..., AvroSerializer]
 ) -> None:
-    with pytest.raises(ValueError, match="SerializationContext"):
-        make(**{"subject.name.strategy.type": kind})(ONE)
+    with pytest.raises(ConfigurationError, match="SerializationContext") as caught:
+        make(**conf)(ONE, ctx)
+    assert caught.value.key == "ctx"
     assert schema_registry.requests == []
 
 
-@pytest.mark.parametrize("given", [None, "", 5, b"orders", ["orders"]])
+def test_a_field_may_be_named_by_a_text(schema_registry: SchemaRegistryServer, serializer: AvroSerializer) -> None:
+    for field in ("key", "value"):
+        serializer(ONE, SerializationContext("orders", field))  # type: ignore[arg-type]
+    assert subjects(schema_registry) == ["orders-key", "orders-value"]
+
+
+@pytest.mark.parametrize("given", [None, "", "..", 5, b"orders", ["orders"]])
 def test_a_strategy_that_names_no_subject_is_an_error(
     given: Any, schema_registry: SchemaRegistryServer, make: Callable[..., AvroSerializer]
 ) -> None:
@@ -341,6 +383,12 @@ def test_an_id_serializer_of_ones_own(make: Callable[..., AvroSerializer]) -> No
     assert (
         make(**{"schema.id.serializer": confluent.prefix_schema_id_serializer})(ONE, value("orders")) == b"\0\0\0\0\1\2"
     )
+
+
+@pytest.mark.parametrize("given", [None, "text", 5])
+def test_an_id_serializer_that_gives_no_bytes_sends_nothing(given: Any, make: Callable[..., AvroSerializer]) -> None:
+    with pytest.raises(SerializationError, match=r"schema\.id\.serializer"):
+        make(**{"schema.id.serializer": lambda payload, ctx, known: given})(ONE, value("orders"))
 
 
 # -- bind --------------------------------------------------------------------------------------
@@ -531,30 +579,78 @@ def test_only_the_oldest_subject_is_forgotten(schema_registry: SchemaRegistrySer
 # -- pickling ----------------------------------------------------------------------------------
 
 
-def test_a_pickled_serializer_is_its_configuration(schema_registry: SchemaRegistryServer) -> None:
-    conf = {"subject.name.strategy.type": "RECORD", "schema.id.serializer": prefix_schema_id_serializer}
-    with AvroSerializer({"url": schema_registry.url}, ORDER, None, conf) as serializer:
-        serializer(ONE)
-        with pickle.loads(pickle.dumps(serializer)) as copy:
-            assert copy(ONE) == serializer(ONE)
-    assert subjects(schema_registry) == ["shop.Order", "shop.Order"]
-
-
 def test_a_pickled_client_is_its_configuration(schema_registry: SchemaRegistryServer) -> None:
     with SchemaRegistryClient({"url": schema_registry.url, "context": "lab"}) as client:
         client.register_schema("a", Schema(ORDER))
         client.close()
-        with pickle.loads(pickle.dumps(client)) as copy:
-            assert copy.register_schema("b", Schema(ORDER)) == 1
+        with pickle.loads(pickle.dumps(client)) as copied:
+            assert copied.register_schema("b", Schema(ORDER)) == 1
     assert subjects(schema_registry) == ["%3A.lab%3Aa", "%3A.lab%3Ab"]
 
 
-def test_a_pickled_serializer_with_a_client_and_a_path(schema_registry: SchemaRegistryServer, tmp_path: Path) -> None:
+class OfOrders(AvroSerializer):
+    """A subclass with a constructor of its own, as users write them."""
+
+    def __init__(self, url: str) -> None:
+        self.before = "before"
+        super().__init__({"url": url}, ORDER, conf={"subject.name.strategy.type": "RECORD"})
+        self.sent = 0
+
+    def __call__(self, obj: Any, ctx: SerializationContext | None = None) -> bytes | None:
+        self.sent += 1
+        return super().__call__(obj, ctx)
+
+
+OWNING: dict[str, Callable[[str], AvroSerializer]] = {
+    "a dict": lambda url: AvroSerializer({"url": url}, ORDER, None, {"subject.name.strategy.type": "RECORD"}),
+    "from_config": lambda url: AvroSerializer.from_config(
+        {"schema.registry.url": url, "subject.name.strategy.type": "RECORD"}, ORDER
+    )[0],
+    "a builder": lambda url: AvroSerializerBuilder({"url": url}, schema=ORDER).build(
+        {"value.subject.name.strategy.type": "RECORD"}, False
+    )[0],
+    "a subclass": OfOrders,
+}
+
+
+@pytest.mark.parametrize("made", OWNING.values(), ids=OWNING)
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_copy_is_its_configuration_and_closes_the_client_that_it_owns(
+    made: Callable[[str], AvroSerializer], copied: Callable[[Any], Any], schema_registry: SchemaRegistryServer
+) -> None:
+    with made(schema_registry.url) as first:
+        second = copied(copied(first))
+        assert type(second) is type(first)
+        second.close()
+        second.close()
+        with pytest.raises(RegistryUnavailableError, match="closed"):
+            second(ONE)
+        with copied(first) as third:
+            assert first(ONE) == third(ONE)
+    assert subjects(schema_registry) == ["shop.Order", "shop.Order"]
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_copy_of_a_subclass_keeps_what_that_added(
+    copied: Callable[[Any], Any], schema_registry: SchemaRegistryServer
+) -> None:
+    with OfOrders(schema_registry.url) as first:
+        first(ONE)
+        first.before = "afterwards"
+        second = copied(first)
+        assert (second.before, second.sent) == ("afterwards", 1)
+
+
+def test_a_pickled_serializer_leaves_a_client_that_was_given_open_and_shared(
+    schema_registry: SchemaRegistryServer, tmp_path: Path
+) -> None:
     path = tmp_path / "order.avsc"
     path.write_text(ORDER)
     with SchemaRegistryClient({"url": schema_registry.url}) as client:
-        copy = pickle.loads(pickle.dumps(AvroSerializer(client, path)))
-        assert schema_id(copy(ONE, value("orders"))) == 1
+        keys, values = unpickled((AvroSerializer(client, '"long"'), AvroSerializer(client, path)))
+    path.unlink()  # where it is unpickled there may be none
+    keys.close()
+    assert schema_id(values(ONE, value("orders"))) == 1
 
 
 # -- threads -----------------------------------------------------------------------------------

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import confluent_kafka.schema_registry as confluent
 import pytest
 
-from kafka_sr_retry import AvroSerializer, AvroSerializerBuilder, ConfigurationError, SchemaRegistryClient
-from kafka_sr_retry.config import ClientSettings, SerializerSettings, keys, parse, split
+from kafka_sr_retry import (
+    AvroSerializer,
+    AvroSerializerBuilder,
+    ConfigurationError,
+    RegisteredSchema,
+    Schema,
+    SchemaReference,
+    SchemaRegistryClient,
+)
+from kafka_sr_retry.config import PREFIX, ClientSettings, SerializerSettings, keys, parse, split
 from kafka_sr_retry.testing import SchemaRegistryServer
 
 URL = {"url": "http://localhost:8081"}
 SECRET = "hunter2"
+LONG = '{"type":"long"}'
 
 
 def refused(conf: Mapping[str, Any], settings: type = ClientSettings) -> ConfigurationError:
@@ -471,10 +483,158 @@ def test_an_unsupported_key_with_a_fields_prefix_is_refused_too() -> None:
     assert "kafka_sr_retry.confluent" in str(refused(parts.serializer, SerializerSettings))
 
 
+# -- a key that is nearly one of ours ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("auto.register.schema", "auto.register.schemas"),
+        ("key.auto.register.schema", "key.auto.register.schemas"),
+        ("value.normalise.schemas", "value.normalize.schemas"),
+        ("auto_register_schemas", "auto.register.schemas"),
+        ("Use.Latest.Version", "use.latest.version"),
+        ("schema.registery.url", "schema.registry.url"),
+        ("schema_registry.basic.auth.user.info", "schema.registry.basic.auth.user.info"),
+    ],
+)
+@pytest.mark.parametrize("is_key", [True, False])
+def test_a_misspelt_key_in_a_producer_dict_names_the_nearest_of_ours(typed: str, meant: str, is_key: bool) -> None:
+    with pytest.raises(ConfigurationError, match=f"did you mean {re.escape(meant)}") as caught:
+        split({"bootstrap.servers": "localhost:9092", typed: SECRET}, is_key=is_key)
+    assert caught.value.key == typed
+    assert SECRET not in str(caught.value)
+
+
+LIBRDKAFKAS = (
+    *("client.id", "linger.ms", "ssl.ca.location", "acks", "log_level", "partitioner", "request.timeout.ms"),
+    *("message.timeout.ms", "max.in.flight", "error_cb", "on_delivery", "logger", "default.topic.config"),
+)
+SERIALIZING_PRODUCERS = ("key.serializer", "value.serializer", "key.serializer.builder", "value.serializer.builder")
+
+
+def test_every_other_key_is_left_to_the_producer() -> None:
+    conf: dict[Any, Any] = dict.fromkeys([*LIBRDKAFKAS, *SERIALIZING_PRODUCERS, "like.no.key.at.all", 5], len)
+    assert split(conf, is_key=False).kafka == conf
+
+
+@pytest.mark.parametrize("name", LIBRDKAFKAS)
+def test_a_key_of_librdkafkas_is_never_refused_however_near_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(difflib, "get_close_matches", lambda *args, **options: ["auto.register.schemas"])
+    threads = threading.active_count()
+    assert split({name: 1}, is_key=False).kafka == {name: 1}
+    with pytest.raises(ConfigurationError):
+        split({"no.such": 1}, is_key=False)
+    assert threading.active_count() == threads
+
+
+def test_beside_a_plugin_that_may_have_keys_of_its_own_nothing_is_refused() -> None:
+    conf = {"plugin.library.paths": "monitoring-interceptor", "auto.register.schema": 1}
+    assert split(conf, is_key=False).kafka == conf
+
+
+# -- a client beside a dict that describes one -------------------------------------------------
+
+DESCRIBED: dict[str, Any] = {
+    "url": "http://user:hunter2@a:8081,http://b:8081/",
+    "timeout": 5,
+    "request.timeout.ms": 7000,
+    "http.headers": {"X-Tenant": "a"},
+    "event_cb": print,
+    "max.retries": None,
+}
+
+SAME: list[dict[str, Any]] = [
+    {},
+    DESCRIBED,
+    {"url": ["http://a:8081", "http://b:8081"]},
+    {"url": DESCRIBED["url"], "basic.auth.credentials.source": "URL"},
+    {"basic.auth.user.info": "user:hunter2", "basic.auth.credentials.source": "USER_INFO"},
+    {"request.timeout.ms": 5000.0, "event_cb": [print], "total.timeout.ms": 30000},
+]
+
+OTHER: list[tuple[str, Any]] = [
+    ("url", "http://a:8081"),
+    ("url", "http://user:hunter3@a:8081,http://b:8081"),
+    ("basic.auth.user.info", "user:hunter3"),
+    ("bearer.auth.token", "hunter3"),
+    ("request.timeout.ms", 7000),
+    ("timeout", 7),
+    ("max.retries", 3),
+    ("http.headers", {"X-Tenant": "hunter3"}),
+    ("event_cb", [print, print]),
+]
+
+
+def beside(client: SchemaRegistryClient, conf: dict[str, Any], how: str) -> Any:
+    flat = {f"{PREFIX}{name}": value for name, value in conf.items()} | {"linger.ms": 1}
+    if how == "from_config":
+        return AvroSerializer.from_config(flat, LONG, schema_registry_client=client)
+    return AvroSerializerBuilder(schema_registry_client=client, schema=LONG).build(flat, False)
+
+
+@pytest.fixture
+def described() -> Iterator[SchemaRegistryClient]:
+    with SchemaRegistryClient(DESCRIBED) as made:
+        yield made
+
+
+HOW = pytest.mark.parametrize("how", ["from_config", "builder"])
+
+
+@HOW
+@pytest.mark.parametrize("conf", SAME)
+def test_a_dict_may_describe_the_client_that_is_given(
+    conf: dict[str, Any], how: str, described: SchemaRegistryClient
+) -> None:
+    serializer, rest = beside(described, conf, how)
+    assert rest == {"linger.ms": 1}
+    serializer.close()
+    assert not described._closed
+
+
+@HOW
+@pytest.mark.parametrize(("name", "given"), OTHER)
+def test_a_dict_that_describes_another_client_names_the_key(
+    name: str, given: Any, how: str, described: SchemaRegistryClient
+) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(PREFIX + name)) as caught:
+        beside(described, {name: given}, how)
+    assert caught.value.key == PREFIX + name
+    assert "hunter" not in str(caught.value)
+
+
+@HOW
+@pytest.mark.parametrize(("name", "given"), [("max.retrys", 3), ("max.retries", "3"), ("url", "a:8081")])
+def test_a_dict_beside_a_client_is_checked_like_any(
+    name: str, given: Any, how: str, described: SchemaRegistryClient
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"schema\.registry\.max\.retries|http://"):
+        beside(described, {name: given}, how)
+
+
+def test_inherited_credentials_may_describe_the_client_too(described: SchemaRegistryClient) -> None:
+    conf = {"schema.registry.basic.auth.credentials.source": "SASL_INHERIT", "sasl.username": "user"}
+    for password, fits in (("hunter2", True), ("hunter3", False)):
+        flat = conf | {"sasl.password": password}
+        if fits:
+            AvroSerializer.from_config(flat, LONG, schema_registry_client=described)
+        else:
+            with pytest.raises(ConfigurationError, match=r"basic\.auth\.user\.info"):
+                AvroSerializer.from_config(flat, LONG, schema_registry_client=described)
+
+
 # -- at construction, before any network -------------------------------------------------------
 
 Make = Callable[[str], object]
-LONG = '{"type":"long"}'
+
+
+def record(kind: str, default: object) -> dict[str, Any]:
+    return {"type": "record", "name": "R", "fields": [{"name": "a", "type": kind, "default": default}]}
+
+
+ENDLESS = record("long", 0)
+ENDLESS["fields"].append({"name": "b", "type": ENDLESS})
 
 AT_CONSTRUCTION: dict[str, Make] = {
     "unknown client key": lambda url: SchemaRegistryClient({"url": url, "max.retrys": 1}),
@@ -492,6 +652,41 @@ AT_CONSTRUCTION: dict[str, Make] = {
     "no schema": lambda url: AvroSerializer({"url": url}),
     "a schema of no known shape": lambda url: AvroSerializer({"url": url}, 5),  # type: ignore[arg-type]
     "an .avsc that is not there": lambda url: AvroSerializer({"url": url}, Path("no/such.avsc")),
+    "a schema of bytes": lambda url: AvroSerializer({"url": url}, record("bytes", b"x")),
+    "a schema of a set": lambda url: AvroSerializer({"url": url}, {"type": "enum", "name": "E", "symbols": {"A"}}),
+    "a schema with a number that JSON has not": lambda url: AvroSerializer(
+        {"url": url}, record("double", float("nan"))
+    ),
+    "a schema that holds itself": lambda url: AvroSerializer({"url": url}, ENDLESS),
+    "a schema nested too deep": lambda url: AvroSerializer({"url": url}, "[" * 100_000),
+    "a Schema of a dict": lambda url: AvroSerializer({"url": url}, Schema({})),  # type: ignore[arg-type]
+    "a Schema of no text": lambda url: AvroSerializer({"url": url}, confluent.Schema(None, "AVRO")),
+    "a Schema whose references are none": lambda url: AvroSerializer({"url": url}, Schema(LONG, "AVRO", ({},))),  # type: ignore[arg-type]
+    "a reference to no subject": lambda url: AvroSerializer(
+        {"url": url}, Schema(LONG, "AVRO", (SchemaReference("A", "", 1),))
+    ),
+    "text that is no JSON beside references": lambda url: AvroSerializer(
+        {"url": url}, Schema("{", "AVRO", (SchemaReference("A", "a", 1),))
+    ),
+    "rules of no shape": lambda url: AvroSerializer({"url": url}, Schema(LONG, rule_set={"domainRules": [5]})),
+    "metadata that JSON cannot hold": lambda url: AvroSerializer({"url": url}, Schema(LONG, metadata={"a": {1}})),
+    "a guid that is none": lambda url: AvroSerializer({"url": url}, RegisteredSchema(1, "x", None, None, Schema(LONG))),
+    "an id without a schema": lambda url: AvroSerializer(
+        {"url": url},
+        RegisteredSchema(1, None, None, None, None),  # type: ignore[arg-type]
+    ),
+    "serializer keys that are no dict": lambda url: AvroSerializer({"url": url}, LONG, None, 5),  # type: ignore[arg-type]
+    "a producer's keys that are no dict": lambda url: AvroSerializer.from_config([url], LONG),  # type: ignore[arg-type]
+    "a builder's keys that are no dict": lambda url: AvroSerializerBuilder(
+        {"url": url},
+        schema=LONG,
+        serializer_config="normalize.schemas",  # type: ignore[arg-type]
+    ).build({}, False),
+    "a dict in place of a shared client": lambda url: AvroSerializer.from_config(
+        {"linger.ms": 1},
+        LONG,
+        schema_registry_client={"url": url},  # type: ignore[arg-type]
+    ),
     "to_dict that cannot be called": lambda url: AvroSerializer({"url": url}, LONG, {}),  # type: ignore[arg-type]
     "record names for a schema without one": lambda url: AvroSerializer(
         {"url": url}, '["null","long"]', None, {"subject.name.strategy.type": "RECORD"}
