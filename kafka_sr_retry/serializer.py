@@ -10,6 +10,7 @@ from typing import Any
 
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError, Serializer
 
+from .binding import BoundSerializer
 from .client import SchemaRegistryClient
 from .compiler import Write
 from .config import PREFIX, SerializerSettings, SplitConf, check_agreement, parse, split
@@ -180,9 +181,13 @@ class AvroSerializer(Serializer):
             write = self._find(ctx)
         return write(obj, ctx)
 
-    def bind(self, topic: str, field: MessageField = MessageField.VALUE) -> Callable[[Any], bytes | None]:
-        """The serializer for one topic and field, of one argument: for producers whose ``value_serializer`` takes only
-        the object (kafka-python, aiokafka, FastStream).
+    def bind(self, topic: str | None = None, field: MessageField = _VALUE) -> BoundSerializer:
+        """The serializer for producers whose ``value_serializer`` takes the object alone (aiokafka, FastStream), or the
+        topic and the object (kafka-python).
+
+        Args:
+            topic: of all messages. A call for another one is refused where the producer tells it, as kafka-python does.
+                ``None`` for the topic of each call.
 
         Raises:
             ConfigurationError: with ``header_schema_id_serializer``: such producers give no headers to write to.
@@ -191,8 +196,9 @@ class AvroSerializer(Serializer):
             raise ConfigurationError(
                 "bind() gives no headers to write to: use prefix_schema_id_serializer", "schema.id.serializer"
             )
-        ctx = SerializationContext(topic, field)
-        return lambda obj: self(obj, ctx)
+        if topic is not None and (not isinstance(topic, str) or not topic):
+            raise ConfigurationError(f"a topic must be a text that is not empty, not {topic!r}", "topic")
+        return BoundSerializer(self, topic, field)
 
     def close(self) -> None:
         """Closes the client, if this serializer made it."""

@@ -17,6 +17,7 @@ from confluent_kafka.error import KeySerializationError, ValueSerializationError
 from confluent_kafka.schema_registry import SchemaRegistryClient as ConfluentClient
 from confluent_kafka.schema_registry import header_schema_id_serializer as confluents_header
 from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.schema_registry.error import SchemaRegistryError as ConfluentError
 from confluent_kafka.serialization import MessageField, SerializationContext, StringSerializer
 
 from kafka_sr_retry import (
@@ -304,17 +305,31 @@ def test_from_config_owns_the_client_it_makes(kafka: Kafka) -> None:
 # -- kafka-python and aiokafka -----------------------------------------------------------------
 
 KAFKA_PYTHON = """
-import json, sys, kafka
-from kafka_sr_retry import AvroSerializer
+import json, sys
+from contextlib import closing
+from kafka_sr_retry import AvroEncodingError, AvroSerializer, ConfigurationError
 from confluent_kafka.serialization import MessageField
 servers, url, topic, key_schema, schema, orders = sys.argv[1:]
 with AvroSerializer({"url": url}, schema) as values, AvroSerializer({"url": url}, key_schema) as keys:
-    with kafka.KafkaProducer(
-        bootstrap_servers=servers, api_version=(2, 3),
-        value_serializer=values.bind(topic), key_serializer=keys.bind(topic, MessageField.KEY),
-    ) as producer:
+    of_one, of_each = values.bind(topic), keys.bind(field=MessageField.KEY)
+    import kafka
+    made = kafka.KafkaProducer(
+        bootstrap_servers=servers, api_version=(2, 3), value_serializer=of_one, key_serializer=of_each
+    )
+    with closing(made) as producer:
         for order in json.loads(orders):
             producer.send(topic, key={"customer": "a"}, value=order).get(timeout=30)
+        for topic, key, value, expected in (
+            (topic + "2", {"customer": "a"}, order, ConfigurationError),
+            (topic, {"customer": 5}, order, AvroEncodingError),
+            (topic, {"customer": "a"}, {}, AvroEncodingError),
+        ):
+            try:
+                producer.send(topic, key=key, value=value)
+            except expected as error:
+                print(error)
+            else:
+                sys.exit(f"{value} was sent to {topic}")
 """
 
 
@@ -323,6 +338,8 @@ def test_kafka_python_through_bind(kafka: Kafka) -> None:
     texts = [json.dumps(each) for each in (KEY, ORDER, ORDERS)]
     in_a_process(KAFKA_PYTHON, kafka.servers, kafka.registry.url, kafka.topic, *texts)
     assert kafka.records() == [({"customer": "a"}, order) for order in ORDERS]
+    subjects = [request.path.split("/")[2].removeprefix(kafka.topic) for request in kafka.registry.registrations]
+    assert subjects == ["-key", "-value", "2-key"]
 
 
 def test_aiokafka_through_bind(kafka: Kafka) -> None:
@@ -422,6 +439,17 @@ def test_after_an_outage_the_same_object_goes_through(kafka: Kafka) -> None:
         kafka.registry.start()
         producer.produce(kafka.topic, value=order)
     assert kafka.values() == [order]
+
+
+def test_the_wrapped_error_is_confluents_too(kafka: Kafka, producer: SerializingProducer) -> None:
+    kafka.registry.incompatible(f"{kafka.topic}-value")
+    for _ in range(2):  # the second is a remembered refusal
+        with pytest.raises(ValueSerializationError) as caught:
+            producer.produce(kafka.topic, value=ORDERS[0])
+        refusal = caught.value.exception
+        assert isinstance(refusal, ConfluentError)
+        assert (refusal.http_status_code, refusal.error_code) == (409, 409)
+        assert not isinstance(refusal, (ValueError, TypeError))
 
 
 def test_the_wrapped_error_is_ours_whole(kafka: Kafka, producer: SerializingProducer) -> None:

@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import types
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ from kafka_sr_retry import (
     topic_record_subject_name_strategy,
     topic_subject_name_strategy,
 )
+from kafka_sr_retry.binding import BoundSerializer
 from kafka_sr_retry.testing import Exchange, Fault, SchemaRegistryServer, answer, error, no_leader, redirect, reset
 
 ORDER = '{"type":"record","name":"Order","namespace":"shop","fields":[{"name":"id","type":"long"}]}'
@@ -409,6 +411,109 @@ def test_bind_with_an_id_in_a_header_is_refused(
         make(**{"schema.id.serializer": write}).bind("orders")
     assert caught.value.key == "schema.id.serializer"
     assert schema_registry.requests == []
+
+
+def kafka_python_2(bound: Any, topic: str, data: Any) -> Any:
+    return bound.serialize(topic, data)
+
+
+def kafka_python_3(bound: Any, topic: str, data: Any) -> Any:
+    try:
+        return bound.serialize(topic, [("trace", b"1")], data)
+    except TypeError:
+        return bound.serialize(topic, data)
+
+
+PROTOCOLS = pytest.mark.parametrize("send", [kafka_python_2, kafka_python_3])
+
+
+@PROTOCOLS
+def test_what_is_bound_to_a_topic_refuses_another(
+    send: Any, schema_registry: SchemaRegistryServer, serializer: AvroSerializer
+) -> None:
+    bound = serializer.bind("orders")
+    for data in (ONE, None):
+        with pytest.raises(ConfigurationError, match=r"'orders'.*'payments'") as caught:
+            send(bound, "payments", data)
+        assert caught.value.key == "topic"
+    assert schema_registry.requests == []
+    assert schema_id(send(bound, "orders", ONE)) == 1
+    assert send(bound, "orders", None) is None
+
+
+@PROTOCOLS
+def test_what_is_bound_to_no_topic_writes_for_each(
+    send: Any, schema_registry: SchemaRegistryServer, serializer: AvroSerializer
+) -> None:
+    schema_registry.register("payments-key", '"string"')
+    schema_registry.register("payments-key", ORDER)
+    bound = serializer.bind(field=MessageField.KEY)
+    assert [schema_id(send(bound, topic, ONE)) for topic in ("orders", "payments", "orders")] == [2, 2, 2]
+    assert subjects(schema_registry) == ["orders-key", "payments-key"]
+    with pytest.raises(ConfigurationError, match="bind"):
+        bound(ONE)
+
+
+def test_where_no_topic_is_needed_none_need_be_bound(make: Callable[..., AvroSerializer]) -> None:
+    assert schema_id(make(**{"subject.name.strategy.type": "RECORD"}).bind()(ONE)) == 1
+
+
+@pytest.mark.parametrize("topic", ["", 5, b"orders", ["orders"]])
+def test_what_is_no_topic_cannot_be_bound(topic: Any, serializer: AvroSerializer) -> None:
+    with pytest.raises(ConfigurationError, match="topic"):
+        serializer.bind(topic)
+
+
+def test_a_second_try_of_the_producer_does_not_read_an_object_again(schema_registry: SchemaRegistryServer) -> None:
+    with AvroSerializer({"url": schema_registry.url}, ORDER, lambda ids, ctx: {"id": next(ids)}) as serializer:
+        bound = serializer.bind("orders")
+        ids = iter(["one", 2])
+        with pytest.raises(AvroEncodingError):
+            kafka_python_3(bound, "orders", ids)
+        assert list(ids) == [2]
+        try:
+            raise TypeError("another's")
+        except TypeError:
+            assert schema_id(kafka_python_3(bound, "orders", iter([1]))) == 1
+            assert schema_id(kafka_python_2(serializer.bind("orders"), "orders", iter([1]))) == 1
+
+
+def test_headers_that_the_producer_tells_are_in_the_context(schema_registry: SchemaRegistryServer) -> None:
+    contexts = []
+
+    def to_dict(order: Any, ctx: Any) -> Any:
+        contexts.append((ctx.topic, ctx.field, ctx.headers))
+        return order
+
+    with AvroSerializer({"url": schema_registry.url}, ORDER, to_dict) as serializer:
+        kafka_python_3(serializer.bind(), "orders", ONE)
+        kafka_python_2(serializer.bind(), "orders", ONE)
+    assert contexts == [("orders", "value", [("trace", b"1")]), ("orders", "value", None)]
+
+
+def test_what_bind_gives_is_kafka_pythons_serializer_once_that_is_loaded(
+    serializer: AvroSerializer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = serializer.bind("orders")
+    kafka_python = types.ModuleType("kafka.serializer")
+    monkeypatch.setitem(sys.modules, "kafka.serializer", kafka_python)
+    assert isinstance(bound, BoundSerializer)
+    theirs = vars(kafka_python)["Serializer"] = type("Serializer", (), {})
+    assert isinstance(bound, theirs)
+    assert isinstance(bound, BoundSerializer)
+    monkeypatch.delitem(sys.modules, "kafka.serializer")
+    assert not isinstance(bound, theirs)
+
+
+@pytest.mark.parametrize("topic", ["orders", None])
+def test_what_bind_gives_can_be_copied_and_closes_nothing(topic: str | None, serializer: AvroSerializer) -> None:
+    for copied in COPIES:
+        bound = copied(serializer.bind(topic, MessageField.KEY))
+        bound.close()
+        assert isinstance(bound, BoundSerializer)
+        assert schema_id(bound.serialize("orders", ONE)) == 1
+        assert repr(bound).endswith(f".bind({topic!r}, {MessageField.KEY!r})")
+        bound._serializer.close()
 
 
 # -- to_dict -----------------------------------------------------------------------------------
