@@ -5,6 +5,7 @@ SCHEMA_REGISTRY_URL.
 """
 
 import os
+import sys
 
 from confluent_kafka import SerializingProducer
 
@@ -13,13 +14,18 @@ from kafka_sr_retry import AvroSerializerBuilder
 ORDER = """{"type": "record", "name": "Order", "fields": [
     {"name": "id", "type": "long"}, {"name": "item", "type": "string"}, {"name": "price", "type": "double"}]}"""
 
+outcomes = []
 producer = SerializingProducer(
     {
         "bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
         "schema.registry.url": os.environ.get("SCHEMA_REGISTRY_URL", "http://localhost:8081"),
+        "delivery.timeout.ms": 10_000,
+        "on_delivery": lambda error, message: outcomes.append(error and error.str()),
         "value.serializer.builder": AvroSerializerBuilder(schema=ORDER),
     }
 )
 with producer:
     producer.produce("orders", value={"id": 1, "item": "tea", "price": 4.5})
-print("sent one order")
+if outcomes != [None]:
+    sys.exit(f"not delivered: {outcomes}")
+print("delivered one order")

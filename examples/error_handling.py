@@ -1,8 +1,8 @@
 """What to do about each error: ``python examples/error_handling.py``.
 
 ``SerializingProducer.produce`` wraps what a serializer raises; ours is in ``.exception``. Nothing of a message that
-failed has reached Kafka, and the object is still yours. Needs a Kafka broker and a Schema Registry; say where with
-KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL.
+failed has reached Kafka, and the object is still yours. What the broker did not take is told by ``on_delivery``, and is
+yours too. Needs a Kafka broker and a Schema Registry; say where with KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL.
 """
 
 import os
@@ -62,6 +62,7 @@ def main() -> int:
             {
                 "bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
                 "schema.registry.url": os.environ.get("SCHEMA_REGISTRY_URL", "http://localhost:8081"),
+                "delivery.timeout.ms": 10_000,
                 "value.serializer.builder": AvroSerializerBuilder(schema=ORDER),
             }
         )
@@ -69,19 +70,25 @@ def main() -> int:
         print(f"stop: mend the configuration key {error.key}: {error}")
         return 2
 
-    later = []
+    delivered, later = [], []
     with producer:
-        for order in ORDERS:
+        for number, order in enumerate(ORDERS):
             try:
-                producer.produce("orders", value=order)
+                producer.produce(
+                    "orders",
+                    value=order,
+                    on_delivery=lambda error, message, order=order: (later if error else delivered).append(order),
+                )
             except ValueSerializationError as failed:
                 action = what_to_do(failed.exception)
                 if action == "stop":
-                    return 1
+                    later.extend(ORDERS[number:])
+                    break
                 if action == "later":
                     later.append(order)
     print(f"to be sent later: {later}")
-    return 0
+    print(f"delivered: {delivered}")
+    return 1 if later else 0
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """Produce Avro with kafka-python: ``pip install kafka-python`` and ``python examples/kafka_python_producer.py``.
 
-Its ``value_serializer`` takes the object alone, so ``bind`` gives the topic. The same works for aiokafka. Needs a Kafka
-broker and a Schema Registry; say where with KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL.
+What ``bind`` gives is a ``Serializer`` of kafka-python: it writes for the topic of each message. aiokafka gives the
+object alone: there, name the topic, ``bind("readings")``. Needs a Kafka broker and a Schema Registry; say where with
+KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL.
 """
 
 import os
+import sys
 
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from kafka_sr_retry import AvroSerializer
 
@@ -20,9 +23,14 @@ serializer = AvroSerializer({"url": os.environ.get("SCHEMA_REGISTRY_URL", "http:
 producer = KafkaProducer(
     bootstrap_servers=os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
     api_version=(2, 3),  # the mock cluster of kafka_sr_retry.testing needs it; real brokers do without
-    value_serializer=serializer.bind("readings"),
+    max_block_ms=10_000,
+    value_serializer=serializer.bind(),
 )
-delivery = producer.send("readings", {"sensor": "roof", "celsius": 21.5})
-print(f"sent one reading, offset {delivery.get(timeout=30).offset}")
-producer.close()
-serializer.close()
+try:
+    delivered = producer.send("readings", {"sensor": "roof", "celsius": 21.5}).get(timeout=10)
+except KafkaError as error:
+    sys.exit(f"not delivered: {error}")
+finally:
+    producer.close(timeout=1)
+    serializer.close()
+print(f"delivered one reading, offset {delivered.offset}")

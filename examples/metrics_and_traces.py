@@ -6,6 +6,7 @@ Registry; say where with KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL. Promet
 """
 
 import os
+import sys
 import urllib.request
 
 from confluent_kafka import SerializingProducer
@@ -34,11 +35,14 @@ tracers.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(formatter=lin
 trace.set_tracer_provider(tracers)
 server, _ = start_http_server(int(os.environ.get("METRICS_PORT", "9464")), addr="127.0.0.1")
 
+outcomes = []
 producer = SerializingProducer(
     {
         "bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
         "schema.registry.url": os.environ.get("SCHEMA_REGISTRY_URL", "http://localhost:8081"),
         "schema.registry.event_cb": [PrometheusInstrumentation(), OpenTelemetryInstrumentation()],
+        "delivery.timeout.ms": 10_000,
+        "on_delivery": lambda error, message: outcomes.append(error and error.str()),
         "value.serializer.builder": AvroSerializerBuilder(schema=ORDER),
     }
 )
@@ -46,9 +50,11 @@ with producer:
     for number in range(1, 4):
         with trace.get_tracer("shop").start_as_current_span(f"order {number}"):
             producer.produce("orders", value={"id": number})
-print("sent 3 orders")
 
 with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics") as scraped:
     for sample in scraped.read().decode().splitlines():
         if sample.startswith(("kafka_sr_retry_attempts_total", "kafka_sr_retry_known_ids")):
             print(sample)
+if outcomes != [None] * 3:
+    sys.exit(f"not all delivered: {outcomes}")
+print("delivered 3 orders")

@@ -5,6 +5,7 @@ KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL.
 """
 
 import os
+import sys
 
 from confluent_kafka import Producer
 from confluent_kafka.serialization import MessageField, SerializationContext
@@ -18,8 +19,11 @@ ORDER = {
     "fields": [{"name": "item", "type": "string"}, {"name": "price", "type": "double"}],
 }
 
+outcomes = []
 conf = {
     "bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
+    "delivery.timeout.ms": 10_000,
+    "on_delivery": lambda error, message: outcomes.append(error and error.str()),
     "key.subject.name.strategy.type": "RECORD",  # for keys only; values keep the default, TOPIC
 }
 registry = SchemaRegistryClient({"url": os.environ.get("SCHEMA_REGISTRY_URL", "http://localhost:8081")})
@@ -35,6 +39,8 @@ for number, item, price in [(1, "tea", 4.5), (2, "coffee", 5.0)]:
         key=key_serializer({"number": number}, SerializationContext("orders", MessageField.KEY)),
         value=value_serializer({"item": item, "price": price}, SerializationContext("orders", MessageField.VALUE)),
     )
-unsent = producer.flush(30)
+producer.flush()  # calls on_delivery for each; what it returns does not tell those that failed
 registry.close()
-print(f"{unsent} of 2 orders are still unsent" if unsent else "sent 2 orders")
+if outcomes != [None] * 2:
+    sys.exit(f"not all delivered: {outcomes}")
+print("delivered 2 orders")

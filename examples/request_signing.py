@@ -9,6 +9,7 @@ SCHEMA_REGISTRY_URL.
 import hashlib
 import hmac
 import os
+import sys
 from datetime import datetime, timezone
 
 from confluent_kafka import SerializingProducer
@@ -43,14 +44,19 @@ class SignedRequests(AuthBase):
 
 
 if __name__ == "__main__":
+    outcomes = []
     producer = SerializingProducer(
         {
             "bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
             "schema.registry.url": os.environ.get("SCHEMA_REGISTRY_URL", "http://localhost:8081"),
             "schema.registry.http.auth": SignedRequests("demo", os.environ.get("SIGNING_SECRET", "demo").encode()),
+            "delivery.timeout.ms": 10_000,
+            "on_delivery": lambda error, message: outcomes.append(error and error.str()),
             "value.serializer.builder": AvroSerializerBuilder(schema=READING),
         }
     )
     with producer:
         producer.produce("signed-readings", value={"celsius": 21.5})
-    print("sent one reading")
+    if outcomes != [None]:
+        sys.exit(f"not delivered: {outcomes}")
+    print("delivered one reading")

@@ -5,6 +5,7 @@ node is asked at once, without a wait; what happens on the way is printed.
 """
 
 import os
+import sys
 
 from confluent_kafka import SerializingProducer
 
@@ -22,15 +23,20 @@ def show(event: Event) -> None:
         print(f"failover from {event.failed} to {event.next}")
 
 
+outcomes = []
 producer = SerializingProducer(
     {
         "bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
         "schema.registry.url": os.environ.get("SCHEMA_REGISTRY_URL", "http://localhost:8081,http://localhost:8082"),
         "schema.registry.event_cb": show,
+        "delivery.timeout.ms": 10_000,
+        "on_delivery": lambda error, message: outcomes.append(error and error.str()),
         "value.serializer.builder": AvroSerializerBuilder(schema=ORDER),
     }
 )
 with producer:
     for number in range(1, 4):
         producer.produce("orders", value={"id": number})
-print("sent 3 orders")
+if outcomes != [None] * 3:
+    sys.exit(f"not all delivered: {outcomes}")
+print("delivered 3 orders")

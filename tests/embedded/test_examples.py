@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +32,24 @@ def cluster() -> Iterator[KafkaMockCluster]:
         yield made
 
 
+def ran(name: str, servers: str, url: str) -> subprocess.CompletedProcess[str]:
+    where = {"KAFKA_BOOTSTRAP_SERVERS": servers, "SCHEMA_REGISTRY_URL": url, "METRICS_PORT": "0"}
+    return subprocess.run(
+        [sys.executable, EXAMPLES / name],
+        env={**os.environ, **where},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 @pytest.fixture
 def run(cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer) -> Run:
     """Runs an example against the embedded pair."""
 
     def example(name: str, url: str = schema_registry.url, code: int = 0) -> subprocess.CompletedProcess[str]:
-        where = {
-            "KAFKA_BOOTSTRAP_SERVERS": cluster.bootstrap_servers,
-            "SCHEMA_REGISTRY_URL": url,
-            "METRICS_PORT": "0",
-        }
-        done = subprocess.run(
-            [sys.executable, EXAMPLES / name],
-            env={**os.environ, **where},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = ran(name, cluster.bootstrap_servers, url)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -107,17 +108,28 @@ def test_every_example_is_tested_and_says_how_to_run_it() -> None:
 
 def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
     schema_registry.fail_next(no_leader(), no_leader())
-    assert "sent one order" in run("config_dict_producer.py").stdout
+    assert "delivered one order" in run("config_dict_producer.py").stdout
     assert read("orders") == [(None, {"id": 1, "item": "tea", "price": 4.5})]
     assert len(schema_registry.registrations) == 3
 
 
+def test_without_a_broker_every_example_says_that_nothing_was_delivered(schema_registry: SchemaRegistryServer) -> None:
+    names = sorted(path.name for path in EXAMPLES.glob("*.py"))
+    with socket.socket() as held, ThreadPoolExecutor(len(names)) as pool:  # each waits for 10 s
+        held.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{held.getsockname()[1]}"
+        for name, done in zip(names, pool.map(lambda name: ran(name, nobody, schema_registry.url), names), strict=True):
+            assert done.returncode == 1, name
+            assert re.search(r"not (all )?delivered: |^delivered: \[\]$", done.stdout + done.stderr, re.M), name
+            assert not re.search("Traceback|^(sent|delivered) [^:]+$", done.stdout + done.stderr, re.M), name
+
+
 def test_the_config_dict_producer_is_short() -> None:
-    assert len((EXAMPLES / "config_dict_producer.py").read_text(encoding="utf-8").splitlines()) < 30
+    assert len((EXAMPLES / "config_dict_producer.py").read_text(encoding="utf-8").splitlines()) < 32
 
 
 def test_the_plain_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
-    assert "sent 2 orders" in run("plain_producer.py").stdout
+    assert "delivered 2 orders" in run("plain_producer.py").stdout
     assert sorted(read("orders"), key=repr) == [
         ({"number": 1}, {"item": "tea", "price": 4.5}),
         ({"number": 2}, {"item": "coffee", "price": 5.0}),
@@ -129,21 +141,21 @@ def test_the_plain_producer(run: Run, read: Read, schema_registry: SchemaRegistr
 
 
 def test_the_kafka_python_producer(run: Run, read: Read) -> None:
-    assert "sent one reading" in run("kafka_python_producer.py").stdout
+    assert "delivered one reading" in run("kafka_python_producer.py").stdout
     assert read("readings") == [(None, {"sensor": "roof", "celsius": 21.5})]
 
 
 def test_two_registries(run: Run, read: Read, schema_registry: SchemaRegistryServer, dead_url: str) -> None:
     shown = run("two_registries.py", url=f"{dead_url},{schema_registry.url}").stdout
     assert f"failover from {dead_url} to {schema_registry.url}" in shown
-    assert "sent 3 orders" in shown
+    assert "delivered 3 orders" in shown
     assert values(read("orders")) == [{"id": 1}, {"id": 2}, {"id": 3}]
     assert len(schema_registry.registrations) == 1
 
 
 def test_request_signing(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
     schema_registry.fail_next(no_leader(), error(503))
-    assert "sent one reading" in run("request_signing.py").stdout
+    assert "delivered one reading" in run("request_signing.py").stdout
     assert read("signed-readings") == [(None, {"celsius": 21.5})]
     assert len({request.headers["Authorization"] for request in schema_registry.registrations}) == 3
 
@@ -162,13 +174,15 @@ def test_metrics_and_traces(run: Run, read: Read, schema_registry: SchemaRegistr
     ]
     labels = f'endpoint="{schema_registry.url}",error_code="50003",outcome="no_leader",status="500"'
     assert f"kafka_sr_retry_attempts_total{{{labels}}} 1.0" in shown
-    assert shown[-1] == "kafka_sr_retry_known_ids 1.0"
+    assert shown[-2:] == ["kafka_sr_retry_known_ids 1.0", "delivered 3 orders"]
 
 
 def test_error_handling_skips_what_does_not_fit(run: Run, read: Read) -> None:
     shown = run("error_handling.py").stdout
     assert "skip: price should be double, not str" in shown
-    assert "to be sent later: []" in shown
+    *_, later, delivered = shown.splitlines()
+    assert later == "to be sent later: []"
+    assert delivered.count("'id'") == 2
     assert values(read("orders")) == [{"id": 1, "price": 4.5}, {"id": 3, "price": 5.0}]
 
 
@@ -176,7 +190,7 @@ def test_error_handling_keeps_what_an_outage_stopped(
     run: Run, read: Read, schema_registry: SchemaRegistryServer
 ) -> None:
     schema_registry.fail_always(retry_after(3600), matching=lambda request: request.method == "POST")
-    shown = run("error_handling.py").stdout
+    shown = run("error_handling.py", code=1).stdout
     assert "later: the registry did not serve" in shown
     assert "{'id': 1, 'price': 4.5}" in shown
     assert "{'id': 3, 'price': 5.0}" in shown
@@ -197,7 +211,9 @@ def test_error_handling_stops_at_a_refusal(
     fault: Fault, advice: str, run: Run, read: Read, schema_registry: SchemaRegistryServer
 ) -> None:
     schema_registry.fail_always(fault, matching=lambda request: request.method == "POST")
-    assert advice in run("error_handling.py", code=1).stdout
+    shown = run("error_handling.py", code=1).stdout
+    assert advice in shown
+    assert shown.endswith("delivered: []\n")
     assert read("orders") == []
 
 
