@@ -22,6 +22,8 @@ class BoundSerializer:
         field: key or value.
     """
 
+    __slots__ = ("_ctx", "_given", "_headers_are_told", "_serializer")
+
     def __init__(
         self, serializer: Callable[[Any, SerializationContext], bytes | None], topic: str | None, field: MessageField
     ) -> None:

@@ -387,7 +387,7 @@ class SchemaRegistryClient:
 
     def _subject(self, name: str) -> str:
         if not isinstance(name, str) or name.strip(".") == "":
-            raise ValueError(f"a subject must be a text that is more than dots, not {name!r}")
+            raise ConfigurationError(f"a subject must be a text that is more than dots, not {name!r}", "subject_name")
         return name if name.startswith(":.") else (self._settings.context or "") + name
 
     def _look_up(

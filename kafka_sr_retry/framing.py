@@ -49,13 +49,17 @@ def prefix_schema_id_serializer(payload: bytes, ctx: SerializationContext | None
 def header_schema_id_serializer(payload: bytes, ctx: SerializationContext | None, schema_id: SchemaId) -> bytes:
     """The payload alone; the guid goes into the header ``__key_schema_id`` or ``__value_schema_id``.
 
+    It replaces one that is there: headers may be of a message that was read, or of a try before, and readers take the
+    first.
+
     Raises:
         SerializationError: no context, or one without a list or dict of headers to write to.
     """
     headers = ctx.headers if ctx is not None else None
     name = "__key_schema_id" if ctx is not None and ctx.field == MessageField.KEY else "__value_schema_id"
     if isinstance(headers, list):
-        headers.append((name, schema_id.guid_to_bytes()))
+        own = (name, schema_id.guid_to_bytes())
+        headers[:] = [*(header for header in headers if not _is_named(header, name)), own]
     elif isinstance(headers, dict):
         headers[name] = schema_id.guid_to_bytes()
     else:
@@ -63,3 +67,7 @@ def header_schema_id_serializer(payload: bytes, ctx: SerializationContext | None
             "header_schema_id_serializer writes to the message's headers: produce with headers=[] or headers={}"
         )
     return payload
+
+
+def _is_named(header: object, name: str) -> bool:
+    return isinstance(header, (tuple, list)) and tuple(header[:1]) == (name,)

@@ -19,7 +19,7 @@ from .errors import ConfigurationError
 from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
 from .memory import Memory
 from .schema import MAX_ID, RegisteredSchema, Schema, SchemaReference, write_rules
-from .subjects import BY_NAME, BY_TYPE, AssociatedSubjects, topic_subject_name_strategy
+from .subjects import BY_TYPE, AssociatedSubjects, topic_subject_name_strategy
 
 __all__ = ["AvroSerializer"]
 
@@ -56,7 +56,6 @@ class AvroSerializer(Serializer):
         to_dict: ToDict | None = None,
         conf: Mapping[str, Any] | None = None,
     ) -> None:
-        of_a_subclass = set(vars(self))
         self._settings = settings = parse(SerializerSettings, {} if conf is None else conf)
         if to_dict is not None and not callable(to_dict):
             raise ConfigurationError(
@@ -68,7 +67,7 @@ class AvroSerializer(Serializer):
         self._registered = given if isinstance(given, RegisteredSchema) else None
         self._schema = given.schema if isinstance(given, RegisteredSchema) else given
         self._record_name = None if self._schema is None else full_name(self._schema.schema_str)
-        self._frame = settings.schema_id_serializer
+        self._frame = _ours(settings.schema_id_serializer)
         if self._frame is prefix_schema_id_serializer:
             self._frame = None
         self._owns_client = not isinstance(schema_registry_client, SchemaRegistryClient)
@@ -85,15 +84,13 @@ class AvroSerializer(Serializer):
         # by topic, for values under the topic strategy: saves most messages the making of their subject's name
         self._values: Memory[str, Write] = self._client.memory()
         self._by_topic = self._values.entries
-        self._ours = vars(self).keys() - of_a_subclass | {"_ours"}
 
     def _choose_strategy(self, settings: SerializerSettings) -> Strategy:
         """How a message's subject is found."""
-        given = settings.subject_name_strategy
+        given: Strategy | None = _ours(settings.subject_name_strategy)
         confluents = hasattr(given, "set_cluster_id_resolver")  # its AssociatedNameStrategy takes its own client
         if given is not None and not confluents:
-            theirs = str(getattr(given, "__module__", None)).startswith("confluent_kafka.")
-            return BY_NAME.get(getattr(given, "__name__", ""), given) if theirs else given
+            return given
         if settings.strategy_type == "ASSOCIATED" or confluents:
             return AssociatedSubjects(self._client, settings.strategy_conf)
         if self._schema is not None and self._record_name is None and settings.strategy_type != "TOPIC":
@@ -192,7 +189,7 @@ class AvroSerializer(Serializer):
         Raises:
             ConfigurationError: with ``header_schema_id_serializer``: such producers give no headers to write to.
         """
-        if getattr(self._frame, "__name__", "") == header_schema_id_serializer.__name__:  # ours or Confluent's
+        if self._frame is header_schema_id_serializer:
             raise ConfigurationError(
                 "bind() gives no headers to write to: use prefix_schema_id_serializer", "schema.id.serializer"
             )
@@ -213,7 +210,8 @@ class AvroSerializer(Serializer):
 
     def __getstate__(self) -> tuple[Any, ...]:
         client = self._client.config() if self._owns_client else self._client
-        return (client, *self._given), {name: value for name, value in vars(self).items() if name not in self._ours}
+        ours = vars(AvroSerializer(self._client, *self._given))
+        return (client, *self._given), {name: value for name, value in vars(self).items() if name not in ours}
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         given, of_a_subclass = state
@@ -222,11 +220,10 @@ class AvroSerializer(Serializer):
 
     def _find(self, ctx: SerializationContext | None) -> Write:
         subject = self._strategy(ctx, self._record_name)
-        if not isinstance(subject, str) or not subject.strip("."):
-            shown = repr(subject) if isinstance(subject, str) else type(subject).__name__
+        if not isinstance(subject, str) or not subject:
+            shown = "an empty text" if subject == "" else type(subject).__name__
             raise SerializationError(
-                f"the subject name strategy gave {shown} for record {self._record_name!r}: it must give a text "
-                "that is more than dots"
+                f"the subject name strategy gave {shown} for record {self._record_name!r}: it must give a text"
             )
         deadline = self._client.deadline()
         if self._refreshes:
@@ -284,6 +281,18 @@ class AvroSerializer(Serializer):
             referred = self._client.get_version(*place, True, timeout=seconds).schema
             self._resolve(referred.references, deadline, (*path, place), texts)
             texts[place] = referred.schema_str
+
+
+_OURS = {
+    function.__name__: function
+    for function in (*BY_TYPE.values(), prefix_schema_id_serializer, header_schema_id_serializer)
+}
+
+
+def _ours(given: Any) -> Any:
+    """For a function of Confluent's ours of that name, which means the same; anything else as it is."""
+    theirs = str(getattr(given, "__module__", None)).startswith("confluent_kafka.")
+    return _OURS.get(getattr(given, "__name__", ""), given) if theirs else given
 
 
 def _converting(to_dict: ToDict, write: Write) -> Write:

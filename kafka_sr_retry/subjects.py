@@ -28,7 +28,8 @@ def topic_subject_name_strategy(ctx: SerializationContext | None, record_name: s
     Raises:
         ConfigurationError: no context, or one without a topic or field.
     """
-    return f"{_needed(ctx).topic}-{_needed(ctx).field}"
+    ctx = _needed(ctx)
+    return f"{ctx.topic}-{ctx.field}"
 
 
 def record_subject_name_strategy(ctx: SerializationContext | None, record_name: str | None) -> str | None:
@@ -46,25 +47,23 @@ def topic_record_subject_name_strategy(ctx: SerializationContext | None, record_
 
 
 def _needed(ctx: SerializationContext | None) -> SerializationContext:
+    topic, field = getattr(ctx, "topic", None), getattr(ctx, "field", None)
+    if isinstance(topic, str) and topic and field in _FIELDS:
+        return ctx  # type: ignore[return-value]
     if ctx is None:
         raise ConfigurationError(
             "this subject name strategy needs a SerializationContext(topic, field): give one, or use "
             "subject.name.strategy.type=RECORD",
             "ctx",
         )
-    topic, field = getattr(ctx, "topic", None), getattr(ctx, "field", None)
     if not isinstance(topic, str) or not topic:
         raise ConfigurationError(
             f"the topic in a SerializationContext, or of bind(), must be a text, not {_shown(topic)}", "ctx"
         )
-    if field not in _FIELDS:
-        raise ConfigurationError(
-            f"the field in a SerializationContext must be a MessageField, not {_shown(field)}", "ctx"
-        )
-    return ctx
+    raise ConfigurationError(f"the field in a SerializationContext must be a MessageField, not {_shown(field)}", "ctx")
 
 
-_FIELDS = tuple(str(field.value) for field in MessageField)
+_FIELDS = (MessageField.KEY, MessageField.VALUE, MessageField.NONE)  # texts, and equal to texts
 
 
 def _shown(given: Any) -> str:
@@ -76,8 +75,6 @@ BY_TYPE = {
     "RECORD": record_subject_name_strategy,
     "TOPIC_RECORD": topic_record_subject_name_strategy,
 }
-BY_NAME = {strategy.__name__: strategy for strategy in BY_TYPE.values()}
-"""Confluent's have the same names, and mean the same."""
 
 
 _associated: weakref.WeakSet[AssociatedSubjects] = weakref.WeakSet()

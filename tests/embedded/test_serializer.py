@@ -288,7 +288,7 @@ def test_a_strategy_that_names_no_subject_is_an_error(
     given: Any, schema_registry: SchemaRegistryServer, make: Callable[..., AvroSerializer]
 ) -> None:
     serializer = make(**{"subject.name.strategy": lambda ctx, name: given})
-    with pytest.raises(SerializationError, match="strategy"):
+    with pytest.raises(SerializationError, match="subject"):
         serializer(ONE, value("orders"))
     assert schema_registry.requests == []
 
@@ -358,6 +358,29 @@ def test_a_keys_guid_goes_into_a_header_of_its_own(newer_registry: SchemaRegistr
     with AvroSerializer({"url": newer_registry.url}, ORDER, None, HEADER) as serializer:
         serializer(ONE, SerializationContext("orders", MessageField.KEY, headers))
     assert [name for name, _ in headers] == ["mine", "__key_schema_id"]
+
+
+@pytest.mark.parametrize("write", [header_schema_id_serializer, confluent.header_schema_id_serializer])
+@pytest.mark.parametrize("kind", [list, dict])
+def test_a_guid_stands_in_place_of_one_that_is_there(
+    newer_registry: SchemaRegistryServer, kind: Any, write: Any
+) -> None:
+    order = {"id": 2**50}
+    headers = kind([("trace", b"1"), ("__value_schema_id", b"of another message")])
+    with AvroSerializer({"url": newer_registry.url}, ORDER, None, {"schema.id.serializer": write}) as serializer:
+        for topic in ("orders", "orders", "payments"):
+            message = serializer(order, value(topic, headers))
+    assert sorted(dict(headers)) == ["__value_schema_id", "trace"]
+    assert len(headers) == 2
+    with confluent.SchemaRegistryClient({"url": newer_registry.url}) as client:
+        assert AvroDeserializer(client)(message, value("payments", headers)) == order
+
+
+def test_headers_of_no_shape_are_left_to_the_producer(newer_registry: SchemaRegistryServer) -> None:
+    headers: list[Any] = [5, (), None]
+    with AvroSerializer({"url": newer_registry.url}, ORDER, None, HEADER) as serializer:
+        serializer(ONE, value("orders", headers))
+    assert headers[:3] == [5, (), None]
 
 
 def test_without_headers_to_write_to_the_error_says_how(newer_registry: SchemaRegistryServer) -> None:
