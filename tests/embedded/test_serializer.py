@@ -758,6 +758,16 @@ def test_a_copy_is_its_configuration_and_closes_the_client_that_it_owns(
     assert subjects(schema_registry) == ["shop.Order", "shop.Order"]
 
 
+def test_a_builder_builds_as_often_as_it_is_asked(schema_registry: SchemaRegistryServer) -> None:
+    builder = AvroSerializerBuilder({"url": schema_registry.url}, schema=ORDER)
+    (keys, _), (values, _) = (builder.build({}, is_key) for is_key in (True, False))
+    keys.close()
+    with pytest.raises(RegistryUnavailableError, match="closed"):
+        keys(ONE, key("orders"))
+    with values:
+        assert schema_id(values(ONE, value("orders"))) == 1
+
+
 @pytest.mark.parametrize("copied", COPIES)
 def test_a_copy_of_a_subclass_keeps_what_that_added(
     copied: Callable[[Any], Any], schema_registry: SchemaRegistryServer
