@@ -122,6 +122,8 @@ def _unknown(name: str, prefix: str, known: Mapping[str, Key]) -> ConfigurationE
     instead = _NOT_SUPPORTED.get(name)
     if instead is None and str(name).startswith(PREFIX) and not prefix:
         instead = f"here it stands without {PREFIX}"
+    if instead is None and prefix and name in keys(SerializerSettings):
+        instead = f"a serializer's key stands without {prefix}"
     if instead is None:
         near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
         instead = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(sorted(known))}."
@@ -912,8 +914,9 @@ def _refuse_misspelt(kafka: Mapping[str, Any]) -> None:
         before, typed = (f"{field}.", rest) if field in ("key", "value") else ("", str(name))
         near = difflib.get_close_matches(typed.lower(), known, n=1, cutoff=0.85)
         if near and not _is_librdkafkas(name):
+            meant = near[0] if near[0].startswith(PREFIX) else before + near[0]
             raise ConfigurationError(
-                f"unknown configuration key {name}: did you mean {before}{near[0]}? librdkafka does not know it", name
+                f"unknown configuration key {name}: did you mean {meant}? librdkafka does not know it", name
             )
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import confluent_kafka.schema_registry as confluent
 import pytest
 from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.schema_registry.error import SchemaRegistryError as ConfluentError
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
 from kafka_sr_retry import (
@@ -580,6 +581,8 @@ def test_after_a_failure_the_caller_still_has_its_object(
         with pytest.raises(kind, match="orders-value") as caught:
             serializer(order, value("orders"))
         assert type(caught.value).__name__ == kind.__name__
+        assert isinstance(caught.value, ConfluentError)
+        assert not isinstance(caught.value, (ValueError, TypeError))
         assert order == ONE
 
 

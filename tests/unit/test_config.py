@@ -233,6 +233,12 @@ def test_in_a_producer_dict_a_wrong_value_names_the_key_as_it_was_written() -> N
         AvroSerializerBuilder(schema='{"type":"long"}').build(conf, False)
 
 
+def test_a_serializer_key_after_the_clients_prefix_is_explained() -> None:
+    conf = {"schema.registry.url": URL["url"], "schema.registry.auto.register.schemas": False}
+    with pytest.raises(ConfigurationError, match=r"a serializer's key stands without schema\.registry\."):
+        AvroSerializer.from_config(conf, LONG)
+
+
 def test_a_prefix_where_none_belongs_is_explained() -> None:
     error = refused({"schema.registry.url": URL["url"]})
     assert error.key == "schema.registry.url"
@@ -495,6 +501,7 @@ def test_an_unsupported_key_with_a_fields_prefix_is_refused_too() -> None:
         ("auto_register_schemas", "auto.register.schemas"),
         ("Use.Latest.Version", "use.latest.version"),
         ("schema.registery.url", "schema.registry.url"),
+        ("value.schema.registry.url", "schema.registry.url"),
         ("schema_registry.basic.auth.user.info", "schema.registry.basic.auth.user.info"),
     ],
 )
