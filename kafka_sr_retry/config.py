@@ -191,6 +191,13 @@ def _mapping(name: str, value: Any) -> dict[str, str]:
     return dict(value)
 
 
+def _properties(name: str, value: Any) -> dict[str, str]:
+    properties = _mapping(name, value)
+    if not properties:
+        raise _wrong(name, value, "a dict that is not empty")
+    return properties
+
+
 def _listeners(name: str, value: Any) -> tuple[Any, ...]:
     listeners = value if isinstance(value, list | tuple) and not callable(value) else (value,)
     return tuple(_callable(name, listener) for listener in listeners)
@@ -338,7 +345,7 @@ def _strategy_conf(name: str, value: Any) -> dict[str, str]:
     fallback = conf.get(FALLBACK_TYPE, "TOPIC").upper()
     if fallback not in ("TOPIC", "RECORD", "TOPIC_RECORD", "NONE"):
         raise ConfigurationError(f"{FALLBACK_TYPE} must be one of TOPIC, RECORD, TOPIC_RECORD, NONE", name)
-    return conf | {FALLBACK_TYPE: fallback}
+    return conf and conf | {FALLBACK_TYPE: fallback}
 
 
 @dataclass(frozen=True, slots=True)
@@ -787,7 +794,7 @@ class SerializerSettings:
     )
     use_latest_with_metadata: Mapping[str, str] | None = _key(
         "use.latest.with.metadata",
-        _mapping,
+        _properties,
         "dict",
         None,
         "Write with the subject's latest version that has these metadata properties.",
@@ -845,6 +852,13 @@ class SerializerSettings:
                 "use.latest.version=True and auto.register.schemas=True contradict each other: set "
                 "auto.register.schemas=False",
                 "use.latest.version",
+            )
+        confluents = hasattr(self.subject_name_strategy, "set_cluster_id_resolver")  # its AssociatedNameStrategy
+        if self.strategy_conf and self.strategy_type != "ASSOCIATED" and not confluents:
+            raise ConfigurationError(
+                f"subject.name.strategy.conf and subject.name.strategy.type={self.strategy_type} contradict each "
+                "other: it is for ASSOCIATED",
+                "subject.name.strategy.conf",
             )
 
     @property

@@ -845,6 +845,8 @@ def test_a_known_guid_goes_into_the_header_and_asks_nobody() -> None:
         (LATEST | {"use.schema.id": 1}, "use.latest.version"),
         (LATEST | {"use.latest.with.metadata": {"a": "b"}}, "use.latest.with.metadata"),
         ({"use.schema.id": 1, "use.latest.with.metadata": {"a": "b"}}, "use.latest.with.metadata"),
+        ({CONF: {CLUSTER: "a"}}, CONF),
+        ({CONF: {CLUSTER: "a"}, "subject.name.strategy": lambda ctx, name: "a"}, CONF),
     ],
 )
 def test_keys_that_contradict_each_other_are_refused(
@@ -861,7 +863,7 @@ WRONG: list[tuple[str, list[Any]]] = [
     ("normalize.schemas", ["true", 0]),
     ("use.schema.id", ["7", 0, -1, 2**31, 1.5, True]),
     ("use.latest.version", ["true", 1]),
-    ("use.latest.with.metadata", ["owner", ["owner"], {"owner": 5}, {5: "owner"}]),
+    ("use.latest.with.metadata", ["owner", ["owner"], {}, {"owner": 5}, {5: "owner"}]),
     ("subject.name.strategy", ["TOPIC", 5]),
     ("subject.name.strategy.type", ["NONE", "topics", 5, SubjectNameStrategyType.NONE]),
     ("subject.name.strategy.conf", ["x", [1]]),
