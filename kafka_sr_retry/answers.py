@@ -13,7 +13,20 @@ from typing import Any
 
 from .policy import Break, Outcome
 from .request import BadAnswer, RegistryRequest, Reply
-from .schema import MAX_ID, RegisteredSchema, Schema, bare_subject, same_schema
+from .schema import (
+    MAX_ID,
+    RegisteredSchema,
+    Schema,
+    SchemaReference,
+    is_avro,
+    is_subject,
+    is_unicode,
+    same_schema,
+    write_rules,
+)
+
+LONGEST_NAME = 10_000
+"""Characters of a reference's name and subject together."""
 
 ANOTHERS = "the words of another origin"
 """Stand for what was answered there to a redirect, which is not told."""
@@ -134,49 +147,33 @@ def _seconds(given: Any) -> float | None:
 def registered(subject: str, schema: Schema, *, normalized: bool) -> Callable[[Any], RegisteredSchema]:
     """Reads the answer to a registration or a look-up into a ``RegisteredSchema``.
 
-    Older registries answer with the id alone; newer ones add subject, version, guid and schema, which must be those
-    that were asked for: a request whose schema got lost on the way is answered 200 with the id of the latest version.
+    Older registries answer with the id alone; newer ones add subject, version, guid and schema. The schema must be the
+    one that was asked for: a request whose schema got lost on the way is answered 200 with the id of the latest
+    version. The subject may be another one: where ``subject`` is an alias, the registry names what it stands for.
     """
 
     def expects(content: Any) -> RegisteredSchema:
         answer = _object(content)
-        schema_id = _id(answer)
-        named = answer.get("subject")
-        if isinstance(named, str) and bare_subject(named) != bare_subject(subject):
-            raise BadAnswer(f"it names subject {named!r}, not {subject!r}")
-        if answer.get("schemaType", schema.schema_type) != schema.schema_type:
-            raise BadAnswer(f"it returns a schema of type {answer['schemaType']}")
-        text = answer.get("schema")
-        if isinstance(text, str) and not normalized and not same_schema(schema, text):
+        kind, text = _kind(answer), _text(answer, "schema")
+        if kind not in (None, schema.schema_type):
+            raise BadAnswer(f"it returns a schema of type {kind}")
+        if text is not None and not normalized and not same_schema(schema, text):
             raise BadAnswer("it returns another schema than the one that was sent")
-        rule_set = answer.get("ruleSet")
-        stored = replace(schema, rule_set=rule_set) if isinstance(rule_set, dict) and not schema.rule_set else schema
-        return RegisteredSchema(
-            schema_id=schema_id,
-            guid=_guid(answer),
-            subject=named if isinstance(named, str) else subject,
-            version=_optional(answer, "version", int),
-            schema=stored,
-        )
+        rule_set = _rule_set(answer)
+        stored = replace(schema, rule_set=rule_set) if rule_set is not None and not schema.rule_set else schema
+        return RegisteredSchema(_id(answer), _guid(answer), _subject(answer) or subject, _version(answer), stored)
 
     return expects
 
 
 def version_of(subject: str) -> Callable[[Any], RegisteredSchema]:
-    """Reads the answer to a question for a version of ``subject`` into a ``RegisteredSchema``."""
+    """Reads the answer to a question for a version of ``subject``, which may be an alias, into a
+    ``RegisteredSchema``."""
 
     def expects(content: Any) -> RegisteredSchema:
         answer = _object(content)
-        named = answer.get("subject")
-        if isinstance(named, str) and bare_subject(named) != bare_subject(subject):
-            raise BadAnswer(f"it names subject {named!r}, not {subject!r}")
-        return RegisteredSchema(
-            schema_id=_id(answer),
-            guid=_guid(answer),
-            subject=subject,
-            version=_optional(answer, "version", int),
-            schema=_schema(answer),
-        )
+        schema, named = _schema(answer), _subject(answer) or subject
+        return RegisteredSchema(_id(answer), _guid(answer), named, _version(answer), schema)
 
     return expects
 
@@ -196,7 +193,7 @@ def associated_subjects(content: Any) -> tuple[str, ...]:
     if not isinstance(content, list):
         raise BadAnswer("it is not a JSON array")
     subjects = [association.get("subject") for association in map(_object, content)]
-    if not all(isinstance(subject, str) and subject for subject in subjects):
+    if not all(map(is_subject, subjects)):
         raise BadAnswer("an association names no subject")
     return tuple(map(str, subjects))
 
@@ -216,24 +213,89 @@ def _object(content: Any) -> dict[str, Any]:
 
 
 def _id(answer: dict[str, Any]) -> int:
-    schema_id = answer.get("id")
-    if not isinstance(schema_id, int) or isinstance(schema_id, bool) or not 0 < schema_id <= MAX_ID:
+    schema_id: Any = answer.get("id")
+    if not _is_int32(schema_id):
         raise BadAnswer("its id is not a positive int32")
-    return schema_id
+    return int(schema_id)
+
+
+def _is_int32(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_ID
 
 
 def _schema(answer: dict[str, Any]) -> Schema:
-    if not isinstance(answer.get("schema"), str):
+    text, kind = _text(answer, "schema"), _kind(answer) or "AVRO"
+    if text is None:
         raise BadAnswer("it holds no schema")
-    try:
-        return Schema.from_dict(answer)
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise BadAnswer(f"its schema cannot be read ({error})") from None
+    if kind == "AVRO" and not is_avro(text):
+        raise BadAnswer("its schema is not Avro's")
+    return Schema(text, kind, _references(answer), _mapping(answer, "metadata"), _rule_set(answer))
 
 
-def _optional(answer: dict[str, Any], name: str, kind: type) -> Any:
+def _references(answer: dict[str, Any]) -> tuple[SchemaReference, ...]:
+    given = answer.get("references") or []
+    if not isinstance(given, list) or not all(map(_is_reference, given)):
+        raise BadAnswer("its references cannot be read")
+    return tuple(SchemaReference(each["name"], each["subject"], each["version"]) for each in given)
+
+
+def _is_reference(given: Any) -> bool:
+    if not isinstance(given, dict):
+        return False
+    name, subject, version = (given.get(each) for each in ("name", "subject", "version"))
+    return (
+        isinstance(name, str)
+        and is_unicode(name)
+        and is_subject(subject)
+        and len(name) + len(str(subject)) <= LONGEST_NAME
+        and (_is_int32(version) or (version == -1 and isinstance(version, int)))
+    )
+
+
+def _rule_set(answer: dict[str, Any]) -> dict[str, Any] | None:
+    rule_set = _mapping(answer, "ruleSet")
+    write_rules(Schema("", rule_set=rule_set))  # raises for rules that cannot be read
+    return rule_set
+
+
+def _subject(answer: dict[str, Any]) -> str | None:
+    named = answer.get("subject")
+    if named is not None and not is_subject(named):
+        raise BadAnswer("its subject is none")
+    return named
+
+
+def _text(answer: dict[str, Any], name: str) -> str | None:
+    text = answer.get(name)
+    if text is not None and not (isinstance(text, str) and text and is_unicode(text)):
+        raise BadAnswer(f"its {name} is not a text")
+    return text
+
+
+def _kind(answer: dict[str, Any]) -> str | None:
+    kind = _text(answer, "schemaType")
+    if kind is not None and not (kind.isidentifier() and len(kind) < 100):
+        raise BadAnswer("its schemaType is not a name")
+    return kind
+
+
+def _mapping(answer: dict[str, Any], name: str) -> dict[str, Any] | None:
     value = answer.get(name)
-    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+    if value is not None and not (isinstance(value, dict) and _is_within(value, 64)):
+        raise BadAnswer(f"its {name} is not a JSON object of at most 64 levels")
+    return value
+
+
+def _is_within(value: Any, levels: int) -> bool:
+    """Deeper ones cannot be compared: Python's own recursion ends there."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_within(each, levels - 1) for each in inner)
+
+
+def _version(answer: dict[str, Any]) -> int | None:
+    """No message depends on it, so an odd one is one that was not told; a guid likewise."""
+    version = answer.get("version")
+    return version if _is_int32(version) else None
 
 
 def _guid(answer: dict[str, Any]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import os
 import random
 import threading
@@ -10,10 +12,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from numbers import Real
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 from urllib.parse import quote
-
-from confluent_kafka.serialization import SerializationError
 
 from . import answers
 from .clock import Clock
@@ -33,7 +34,7 @@ from .instrumentation.log import Log
 from .memory import Memory
 from .request import RegistryRequest
 from .retrying import Answered, Retrying
-from .schema import RegisteredSchema, Schema
+from .schema import MAX_ID, RegisteredSchema, Schema, is_subject
 from .tls import RotatingTls
 
 _T = TypeVar("_T")
@@ -103,7 +104,7 @@ class SchemaRegistryClient:
 
     All requests take ``timeout`` in seconds for this call (default ``total.timeout.ms``) and raise
     ``SchemaRegistryError`` or one of its subclasses: a final refusal at once, ``RegistryUnavailableError`` once the
-    time is over.
+    time is over. Arguments that cannot work raise ``ConfigurationError`` before any request.
     """
 
     def __init__(self, conf: Mapping[str, Any], *, prefix: str = "", clock: Clock | None = None) -> None:
@@ -185,8 +186,8 @@ class SchemaRegistryClient:
         request = RegistryRequest.build(
             "POST",
             f"/subjects/{_quoted(subject)}/versions",
-            query={"normalize": normalize_schemas or None},
-            content=schema.to_dict(),
+            query={"normalize": bool(normalize_schemas) or None},
+            content=_wire(schema),
             asked=f"register a schema under subject {subject!r}",
             operation="register",
             expects=answers.registered(subject, schema, normalized=normalize_schemas),
@@ -231,11 +232,16 @@ class SchemaRegistryClient:
         timeout: float | None = None,
     ) -> RegisteredSchema:
         """``get_schema`` with all that the registry tells. Needs no right on any subject unless one is named."""
+        schema_id = _number(schema_id, "schema_id")
         subject = self._settings.context if subject_name is None else self._subject(subject_name)
         request = RegistryRequest.build(
             "GET",
-            f"/schemas/ids/{int(schema_id)}",
-            query={"subject": subject, "format": fmt, "referenceFormat": reference_format},
+            f"/schemas/ids/{schema_id}",
+            query={
+                "subject": subject,
+                "format": _format(fmt, "fmt"),
+                "referenceFormat": _format(reference_format, "reference_format"),
+            },
             asked=f"get the schema with id {schema_id}",
             operation="get_schema",
             expects=answers.schema_with_id(schema_id),
@@ -289,14 +295,18 @@ class SchemaRegistryClient:
     ) -> RegisteredSchema:
         """The newest version whose metadata hold these properties; kept like ``get_latest_version``'s."""
         subject = self._subject(subject_name)
+        if not isinstance(metadata, Mapping) or not all(
+            isinstance(text, str) for pair in metadata.items() for text in pair
+        ):
+            raise ConfigurationError("metadata must be a dict of texts, such as {'owner': 'shop'}", "metadata")
         request = RegistryRequest.build(
             "GET",
             f"/subjects/{_quoted(subject)}/metadata",
             query={
                 "key": list(metadata),
                 "value": list(metadata.values()),
-                "deleted": deleted or None,
-                "format": fmt,
+                "deleted": bool(deleted) or None,
+                "format": _format(fmt, "fmt"),
             },
             asked=f"get the latest version with metadata under subject {subject!r}",
             operation="get_version",
@@ -313,7 +323,8 @@ class SchemaRegistryClient:
         *,
         timeout: float | None = None,
     ) -> RegisteredSchema:
-        """A version under ``subject_name``; the latest is asked for each time, as in Confluent's client."""
+        """A version under ``subject_name``; the latest (-1 too) is asked for each time, as in Confluent's client."""
+        version = _version(version)
         request = self._version(subject_name, version, deleted, fmt)
         return self._ask(request, timeout, keep=version != "latest")
 
@@ -326,11 +337,12 @@ class SchemaRegistryClient:
         timeout: float | None = None,
     ) -> bool:
         """Whether ``schema`` could follow ``version`` under ``subject_name``."""
+        version = _version(version)
         subject = self._subject(subject_name)
         request = RegistryRequest.build(
             "POST",
             f"/compatibility/subjects/{_quoted(subject)}/versions/{version}",
-            content=schema.to_dict(),
+            content=_wire(schema),
             asked=f"test a schema against version {version} of subject {subject!r}",
             operation="compatibility",
             expects=answers.is_compatible,
@@ -386,7 +398,7 @@ class SchemaRegistryClient:
         return memory
 
     def _subject(self, name: str) -> str:
-        if not isinstance(name, str) or name.strip(".") == "":
+        if not is_subject(name):
             raise ConfigurationError(f"a subject must be a text that is more than dots, not {name!r}", "subject_name")
         return name if name.startswith(":.") else (self._settings.context or "") + name
 
@@ -404,8 +416,12 @@ class SchemaRegistryClient:
         return RegistryRequest.build(
             "POST",
             f"/subjects/{_quoted(subject)}",
-            query={"normalize": normalize or None, "deleted": deleted or None, "format": fmt},
-            content=schema.to_dict(),
+            query={
+                "normalize": bool(normalize) or None,
+                "deleted": bool(deleted) or None,
+                "format": _format(fmt, "fmt"),
+            },
+            content=_wire(schema),
             asked=f"look a schema up under subject {subject!r}",
             operation="register" if instead else "look_up",
             expects=answers.registered(subject, schema, normalized=normalize or fmt is not None),
@@ -417,8 +433,8 @@ class SchemaRegistryClient:
         subject = self._subject(subject_name)
         return RegistryRequest.build(
             "GET",
-            f"/subjects/{_quoted(subject)}/versions/{_quoted(str(version))}",
-            query={"deleted": deleted or None, "format": fmt},
+            f"/subjects/{_quoted(subject)}/versions/{version}",
+            query={"deleted": bool(deleted) or None, "format": _format(fmt, "fmt")},
             asked=f"get version {version} of subject {subject!r}",
             operation="get_version",
             expects=answers.version_of(subject),
@@ -428,6 +444,7 @@ class SchemaRegistryClient:
         self, request: RegistryRequest[_T], timeout: float | None = None, *, keep: bool = True, ttl: float = _FOR_EVER
     ) -> _T:
         """The one way to the registry: memory, then the flight that asks this question."""
+        seconds = self._settings.total_timeout if timeout is None else _checked(timeout)
         began = self.clock.now()
         known = self._known.get(request) if keep else None
         if known is not None:
@@ -438,7 +455,6 @@ class SchemaRegistryClient:
         refused = self._refused.get(request)
         if refused is not None and began < refused.due:
             raise refused.value.exception(began - refused.at)
-        seconds = self._settings.total_timeout if timeout is None else timeout
         result = self._join(request, began, seconds, ttl if keep else None)
         if isinstance(result, Failure):
             raise result.exception()
@@ -576,8 +592,56 @@ def _unasked(request: RegistryRequest[Any], seconds: float, advice: str) -> Fail
 def _quoted(part: str) -> str:
     try:
         return quote(part, safe="")
-    except UnicodeEncodeError as error:
-        raise SerializationError(f"{part!r} cannot stand in a request to the registry: {error}") from None
+    except (UnicodeEncodeError, TypeError) as error:
+        raise ConfigurationError(f"{part!r} cannot stand in a request to the registry: {error}") from None
+
+
+def _wire(schema: Schema) -> dict[str, Any]:
+    """The registry's JSON for a schema; Confluent's have it too."""
+    try:
+        wire: dict[str, Any] = schema.to_dict()
+        good = isinstance(wire["schema"], str)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        good = False
+    if not good:
+        raise ConfigurationError(
+            f"schema must be a kafka_sr_retry.Schema, whole, not {type(schema).__name__}", "schema"
+        )
+    return wire
+
+
+def _format(given: str | None, name: str) -> str | None:
+    if given is not None and not isinstance(given, str):
+        raise ConfigurationError(f"{name} must be a text, not {given!r}", name)
+    return given
+
+
+def _version(given: Any) -> int | Literal["latest"]:
+    """One form for each question: the registry takes -1 for the latest version."""
+    if isinstance(given, str) and given == "latest":
+        return "latest"
+    number = given
+    if isinstance(given, str) and given.isascii() and given.removeprefix("-").isdigit():
+        number = int(given[:20])
+    with suppress(TypeError):
+        if operator.index(number) == -1:
+            return "latest"
+    return _number(number, "version", ', -1 or "latest"')
+
+
+def _number(given: Any, name: str, other: str = "") -> int:
+    with suppress(TypeError, ValueError):
+        number = operator.index(given)
+        if not isinstance(given, bool) and 0 < number <= MAX_ID:
+            return number
+    raise ConfigurationError(f"{name} must be a positive int32{other}, not {given!r}", name)
+
+
+def _checked(timeout: float) -> float:
+    with suppress(OverflowError):
+        if isinstance(timeout, Real) and not isinstance(timeout, bool) and not math.isnan(timeout):
+            return timeout
+    raise ConfigurationError(f"timeout must be a number of seconds, not {timeout!r}", "timeout")
 
 
 def _start_afresh_in_child() -> None:

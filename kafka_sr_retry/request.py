@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
+from .errors import ConfigurationError
 from .policy import Break
 
 T = TypeVar("T")
@@ -68,13 +69,22 @@ class RegistryRequest(Generic[T]):
         optional: bool = False,
         or_else: RegistryRequest[T] | None = None,
     ) -> RegistryRequest[T]:
-        """Encodes ``content`` as JSON; ``query`` values may be lists; ``None`` values are left out."""
+        """Encodes ``content`` as JSON; ``query`` values may be lists; ``None`` values are left out.
+
+        Raises:
+            ConfigurationError: what cannot be encoded.
+        """
         present = {name: value for name, value in (query or {}).items() if value is not None}
         pairs = {name: str(value).lower() if isinstance(value, bool) else value for name, value in present.items()}
+        try:
+            encoded = urlencode(pairs, doseq=True)
+            body = None if content is None else _json(content)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"cannot {asked}: what was given cannot be sent as JSON ({error})") from None
         return cls(
             method,
-            path + ("?" + urlencode(pairs, doseq=True) if pairs else ""),
-            None if content is None else json.dumps(content).encode(),
+            path + ("?" + encoded if encoded else ""),
+            body,
             asked,
             operation,
             expects,
@@ -82,6 +92,14 @@ class RegistryRequest(Generic[T]):
             optional,
             or_else,
         )
+
+
+def _json(content: Any) -> bytes:
+    """In ASCII, which no server on the way mistakes for another encoding."""
+    text = json.dumps(content, allow_nan=False)
+    if "\\ud" in text:
+        json.dumps(content, ensure_ascii=False).encode()  # raises for a lone surrogate, which JSON cannot hold
+    return text.encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from .errors import ConfigurationError
 
 __all__ = ["RegisteredSchema", "Schema", "SchemaReference"]
 
@@ -91,62 +92,135 @@ class RegisteredSchema:
 
 
 def write_rules(schema: Schema) -> list[str]:
-    """Names of the schema's rules that a producer would have to apply."""
-    rule_set = schema.rule_set or {}
-    rules = [rule for kind in ("domainRules", "encodingRules") for rule in rule_set.get(kind) or ()]
-    return [
-        str(rule.get("name"))
-        for rule in rules
-        if rule.get("mode") in ("WRITE", "WRITEREAD") and not rule.get("disabled")
-    ]
+    """Names of the schema's rules that a producer would have to apply.
+
+    Raises:
+        ConfigurationError: rules that cannot be read, and so may be for writing.
+    """
+    rule_set = {} if schema.rule_set is None else schema.rule_set
+    if not isinstance(rule_set, Mapping):
+        raise ConfigurationError("the schema's rule set is not a JSON object", "schema_str")
+    names = []
+    for kind in ("domainRules", "encodingRules"):
+        rules = rule_set.get(kind) or ()
+        if not isinstance(rules, (list, tuple)) or not all(map(_is_rule, rules)):
+            raise ConfigurationError(f"{kind} of the schema's rule set are not a list of rules", "schema_str")
+        names += [
+            repr(rule.get("name"))[1:-1][:100]
+            for rule in rules
+            if rule.get("mode") in ("WRITE", "WRITEREAD") and not rule.get("disabled")
+        ]
+    return names
 
 
-def bare_subject(subject: str) -> str:
-    """A subject without its registry context (``:.name:``)."""
-    return re.sub(r"^:\.[^:]*:", "", subject)
+def _is_rule(rule: object) -> bool:
+    return (
+        isinstance(rule, Mapping)
+        and isinstance(rule.get("name", ""), str)
+        and isinstance(rule.get("mode", ""), (str, type(None)))
+        and isinstance(rule.get("disabled"), (bool, type(None)))
+    )
+
+
+def is_subject(name: object) -> bool:
+    """Whether a registry can be asked for it: in a path, dots alone lead elsewhere."""
+    return isinstance(name, str) and name.strip(".") != "" and is_unicode(name)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be sent: a lone surrogate cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_avro(text: str) -> bool:
+    """Whether it has the shape of an Avro schema."""
+    try:
+        _canonical(json.loads(text), "", set())
+    except _UNREADABLE:
+        return False
+    return True
 
 
 def same_schema(schema: Schema, text: str) -> bool:
-    """Whether ``text`` may be the same Avro schema: equal in Avro's parsing canonical form. Registries reformat what
-    they store."""
+    """Whether ``text`` is the same Avro schema: equal in Avro's parsing canonical form, with the logical types that
+    change what is written. Registries reformat what they store. Where ``schema`` itself cannot be read, it may be."""
     if schema.schema_type != "AVRO":
         return True
     try:
-        return bool(_canonical(_avro(schema.schema_str), "") == _canonical(_avro(text), ""))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        ours = _canonical(_avro(schema.schema_str), "", set())
+    except _UNREADABLE:
         return True
+    try:
+        return bool(ours == _canonical(_avro(text), "", set()))
+    except _UNREADABLE:
+        return False
+
+
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
 
 
 def _avro(text: str) -> Any:
+    """Some registries write a primitive's bare name."""
     stripped = text.strip()
-    return json.loads(stripped) if stripped[:1] in ("{", "[", '"') else stripped
+    return stripped if stripped in _PRIMITIVES else json.loads(stripped)
 
 
-def _canonical(schema: Any, namespace: str) -> Any:
-    """Avro's parsing canonical form (specification 1.11) as plain values, with the logical types."""
+def _canonical(schema: Any, namespace: str, known: set[str]) -> Any:
+    """Avro's parsing canonical form (specification 1.11) as plain values, with the logical types. ``known`` collects
+    the named types on the way, as a name without a namespace may be one of the enclosing one or of none."""
     if isinstance(schema, list):
-        return [_canonical(branch, namespace) for branch in schema]
+        return [_canonical(branch, namespace, known) for branch in schema]
     if isinstance(schema, str):
-        return schema if "." in schema or not namespace or schema in _PRIMITIVES else f"{namespace}.{schema}"
+        full = _full(schema, namespace)
+        return schema if schema in _PRIMITIVES or (full not in known and schema in known) else full
     kind = schema["type"]
     if kind == "array":
-        return {"array": _canonical(schema["items"], namespace)}
+        return {"array": _canonical(schema["items"], namespace, known)}
     if kind == "map":
-        return {"map": _canonical(schema["values"], namespace)}
-    logical = [schema.get(attribute) for attribute in ("logicalType", "precision", "scale")]
+        return {"map": _canonical(schema["values"], namespace, known)}
+    logical = _logical(schema)
     if kind not in ("record", "error", "enum", "fixed"):
-        inner = _canonical(kind, namespace)
-        return {"logical": logical, "type": inner} if logical[0] else inner
-    name: str = schema["name"]
-    if "." not in name:
-        space = schema.get("namespace", namespace)
-        name = f"{space}.{name}" if space else name
-    space = name.rpartition(".")[0]
+        inner = _canonical(kind, namespace, known)
+        return {"logical": logical, "type": inner} if logical else inner
+    space = schema.get("namespace")
+    name = _full(schema["name"], namespace if space is None else space)
+    known.add(name)
     if kind == "enum":
         return {"enum": name, "symbols": schema["symbols"]}
     if kind == "fixed":
         return {"fixed": name, "size": int(schema["size"]), "logical": logical}
-    return {"record": name, "fields": [[f["name"], _canonical(f["type"], space)] for f in schema["fields"]]}
+    space = name.rpartition(".")[0]
+    return {"record": name, "fields": [[f["name"], _canonical(f["type"], space, known)] for f in schema["fields"]]}
+
+
+def _full(name: str, namespace: str) -> str:
+    return name.removeprefix(".") if "." in name or not namespace else f"{namespace}.{name}"
+
+
+def _logical(schema: Mapping[str, Any]) -> list[Any]:
+    """The logical type where Avro knows it for the type: another one changes nothing, and may be dropped."""
+    kind, base = schema.get("logicalType"), schema["type"]
+    if not isinstance(kind, str) or not isinstance(base, str) or base not in _LOGICAL.get(kind, ()):
+        return []
+    if kind != "decimal":
+        return [kind]
+    try:
+        return [kind, int(schema["precision"]), int(schema.get("scale") or 0)]
+    except _UNREADABLE:
+        return []
 
 
 _PRIMITIVES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
+_LOGICAL = {
+    "decimal": ("bytes", "fixed"),
+    "uuid": ("string", "fixed"),
+    "duration": ("fixed",),
+    **dict.fromkeys(("date", "time-millis"), ("int",)),
+    "time-micros": ("long",),
+    **{f"{local}timestamp-{unit}": ("long",) for local in ("", "local-") for unit in ("millis", "micros", "nanos")},
+}
+"""Logical types of Avro 1.12, and what they stand on."""

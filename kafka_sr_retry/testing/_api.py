@@ -71,7 +71,10 @@ def answer(store: SchemaStore, request: RecordedRequest, full_answers: bool = Fa
     query = parse_qs(target.query, keep_blank_values=True)
     try:
         body = _read_body(request, route.takes) if route.takes else {}
-        result = route.handler(_Call(store, full_answers, query, body), *map(unquote, match.groups()))
+        parts = [*map(unquote, match.groups())]
+        if path.startswith(("/subjects/", "/compatibility/subjects/")):
+            parts[0] = store.real(parts[0])
+        result = route.handler(_Call(store, full_answers, query, body), *parts)
     except RegistryError as error:
         return error_answer(error.status, error.error_code, error.message)
     if isinstance(result, list) and request.method == "GET":

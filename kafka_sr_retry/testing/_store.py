@@ -287,6 +287,10 @@ class SchemaStore:
         self._configs.setdefault(None, {"compatibilityLevel": "BACKWARD"})
         return old
 
+    def real(self, subject: str) -> str:
+        """The subject that ``subject`` stands for, if it is an alias; else itself."""
+        return self._configs.get(subject, {}).get("alias") or subject
+
     def mode(self, subject: str | None, or_global: bool = False) -> str:
         """The mode of ``subject``; ``or_global``: the global one if it has none."""
         if subject not in self._modes and not or_global:

@@ -173,6 +173,12 @@ class SchemaRegistryServer:
         with self._schemas() as store:
             store.refuse_changes(subject)
 
+    def alias(self, name: str, subject: str) -> None:
+        """From now on what is asked for ``name`` is answered for ``subject``, and names that one, as in Confluent's
+        from 7.5 on. ``PUT /config/{name}`` with ``{"alias": subject}`` does the same."""
+        with self._schemas() as store:
+            store.set_config(name, {"alias": subject})
+
     # -- what is there ----------------------------------------------------------------------------
 
     def register(self, subject: str, schema: str, references: Sequence[Mapping[str, Any]] = ()) -> int:

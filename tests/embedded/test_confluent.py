@@ -335,7 +335,6 @@ BAD_ANSWERS = {
     "true": '{"id":true}',
     "fraction": '{"id":1.5}',
     "too large": '{"id":2147483648}',
-    "other subject": '{"id":7,"subject":"payments-value","version":1}',
     "other schema": json.dumps({"id": 7, "subject": "orders-value", "schema": '"string"'}),
 }
 
@@ -350,6 +349,17 @@ def test_a_bad_answer_is_no_id(
     schema_registry.fail_next(answer(200, bad))
     found = getattr(client, call)("orders-value", avro())
     assert getattr(found, "schema_id", found) == 2
+
+
+def test_an_alias_is_answered_with_the_real_subject(
+    client: SchemaRegistryClient, schema_registry: SchemaRegistryServer
+) -> None:
+    schema_registry.alias("orders-value", "shop-order")
+    serializer = AvroSerializer(client, AVRO, conf=TOPIC)
+    assert serializer(ONE, ORDERS) == b"\0\0\0\0\1\2"
+    assert client.lookup_schema("orders-value", avro()).subject == "shop-order"
+    assert client.get_latest_version("orders-value").subject == "shop-order"
+    assert len(schema_registry.requests) <= 3
 
 
 @pytest.mark.parametrize("bad", ["{}", '{"id":1}', '{"schema":null}', '{"schema":{}}', '"text"'])

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import os
+import random
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
+from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 from servers import RawServer
 
 from kafka_sr_retry import (
+    AvroSerializer,
     ConfigurationError,
     RegistryUnavailableError,
     Schema,
@@ -169,10 +173,111 @@ def test_a_password_that_breaks_its_url_is_not_shown(url: str) -> None:
     assert "topsecret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("subject", [".", "..", "", None, 5])
-def test_a_subject_that_cannot_be_asked_for_is_refused(subject: str) -> None:
-    with SchemaRegistryClient({"url": "http://localhost:1"}) as client, pytest.raises(ValueError, match="subject"):
-        client.register_schema(subject, ORDER)
+@pytest.mark.parametrize("subject", [".", "..", "", None, 5, b"s", "\ud800"])
+def test_a_subject_that_cannot_be_asked_for_is_refused(subject: Any) -> None:
+    with SchemaRegistryClient({"url": "http://localhost:1"}) as client:
+        with pytest.raises(ConfigurationError, match="subject"):
+            client.register_schema(subject, ORDER)
+        with pytest.raises(ConfigurationError, match="subject"):
+            client.get_schema(1, subject or "")
+
+
+CIRCULAR: dict[str, Any] = {}
+CIRCULAR["a"] = CIRCULAR
+WRONG: list[tuple[str, Callable[[SchemaRegistryClient, Any], Any], list[Any]]] = [
+    ("version", lambda c, odd: c.get_version("s", odd), [0, -2, True, 1.0, 2**31, "0", "x", "", None, [1], "9" * 5000]),
+    ("version", lambda c, odd: c.test_compatibility("s", ORDER, odd), [0, "all", None]),
+    ("schema_id", lambda c, odd: c.get_schema(odd), [0, -1, True, 7.9, "7", None, 2**31]),
+    ("timeout", lambda c, odd: c.get_schema(1, timeout=odd), [float("nan"), "5", True, [], 10**400]),
+    ("fmt", lambda c, odd: c.get_schema(1, fmt=odd), [5, True, []]),
+    ("JSON", lambda c, odd: c.get_schema(1, fmt=odd), ["\ud800"]),
+    ("reference_format", lambda c, odd: c.get_schema(1, reference_format=odd), [5]),
+    ("metadata", lambda c, odd: c.get_latest_with_metadata("s", odd), [None, "x", ["x"], {"a": 1}, {1: "a"}]),
+    ("JSON", lambda c, odd: c.get_latest_with_metadata("s", odd), [{"\ud800": "a"}, {"a": "\ud800"}]),
+    ("schema", lambda c, odd: c.lookup_schema("s", odd), ["{}", None, {}, Schema(5), Schema("{}", metadata=5)]),  # type: ignore[arg-type]
+    (
+        "JSON",
+        lambda c, odd: c.register_schema("s", Schema("{}", metadata=odd)),
+        [{"a": {1}}, {"a": b"x"}, {"a": float("nan")}, {"a": "\ud800"}, CIRCULAR],
+    ),
+    ("JSON", lambda c, odd: c.register_schema("s", Schema(odd)), ["\ud800"]),
+    ("request", lambda c, odd: c.get_associated_subjects(odd, "id", "value"), ["\ud800", None]),
+]
+
+
+@pytest.mark.parametrize(("word", "call", "odd"), [(word, call, odd) for word, call, all_ in WRONG for odd in all_])
+def test_an_argument_that_cannot_work_is_told_before_any_request(
+    schema_registry: SchemaRegistryServer, word: str, call: Callable[[SchemaRegistryClient, Any], Any], odd: Any
+) -> None:
+    with (
+        SchemaRegistryClient({"url": schema_registry.url}) as client,
+        pytest.raises(ConfigurationError, match=word),
+    ):
+        call(client, odd)
+    assert schema_registry.requests == []
+
+
+RECORD = ORDER.schema_str
+STORED = {"id": 7, "subject": "t-value", "version": 1, "schema": RECORD, "schemaType": "AVRO", "references": []}
+ODD: list[Any] = [
+    *(
+        None,
+        True,
+        0,
+        -1,
+        2**31,
+        10**4000,
+        1.5,
+        float("nan"),
+        float("inf"),
+        "",
+        "x",
+        "..",
+        "\ud800",
+        "a\0b",
+        "x" * 20_000,
+    ),
+    *([], [None], ["x"], [[]], {}, {"": None}, [{}], {"domainRules": 5}, {"encodingRules": [None]}, "[" * 2000, "{}"),
+    *({"domainRules": [{"mode": mode, "name": "\x1b"}]} for mode in ("WRITE", ["WRITE"], None)),
+    *([{"name": "N", "subject": odd, "version": 1}] for odd in (5, "..", ["x"], "\ud800")),
+    *([{"name": "N", "subject": "x", "version": odd}] for odd in ({}, True, 0, -1)),
+]
+FROM = {"auto.register.schemas": False}
+READERS: dict[str, tuple[dict[str, Any], str | None]] = {
+    "register": ({}, RECORD),
+    "look up": (FROM, RECORD),
+    "latest": ({**FROM, "use.latest.version": True}, None),
+    "id": ({**FROM, "use.schema.id": 7}, None),
+    "metadata": ({**FROM, "use.latest.with.metadata": {"a": "b"}}, None),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_an_odd_answer_is_told_in_documented_errors_and_the_next_one_is_read(
+    schema_registry: SchemaRegistryServer, reader: str
+) -> None:
+    conf, text = READERS[reader]
+    draw = random.Random(reader)
+    good = faults.answer(200, json.dumps(STORED))
+    schema_registry.fail_always(good)
+    for _ in range(100):
+        names = draw.sample([*STORED, "ruleSet", "metadata", "guid"], draw.choice([1, 1, 2]))
+        odd = STORED | {name: draw.choice(ODD) for name in names}
+        schema_registry.fail_next(faults.answer(200, json.dumps(odd)))
+        with AvroSerializer({"url": schema_registry.url, "retries.wait.ms": 1}, text, conf=conf) as serializer:
+            told = [outcome(serializer) for _ in range(2)]
+        schema_registry.recover()
+        schema_registry.fail_always(good)
+        assert all(isinstance(each, (bytes, ConfigurationError, SchemaRegistryError)) for each in told), odd
+        assert isinstance(told[1], bytes) or {"ruleSet", "schemaType", "references"} & set(names), (odd, told)
+        assert all(str(each).isprintable() for each in told)
+
+
+def outcome(serializer: AvroSerializer) -> Any:
+    try:
+        return serializer({"id": 1}, SerializationContext("t", MessageField.VALUE))
+    except SerializationError as error:
+        return error
 
 
 def run(code: str, url: str) -> subprocess.CompletedProcess[str]:
@@ -247,7 +352,7 @@ HOSTILE = f"\x1b[31mRED\nFORGED {SECRET} "
     "answer",
     [
         ok(json.dumps({"id": 1, "schemaType": HOSTILE + "x" * 100_000}).encode()),
-        ok(json.dumps({"id": 1, "subject": HOSTILE + "x" * 100_000}).encode()),
+        ok(json.dumps({"id": 1, "subject": [HOSTILE + "x" * 100_000]}).encode()),
         ok(json.dumps({"id": 1, "schema": HOSTILE + "x" * 100_000}).encode()),
         f"GARBAGE {HOSTILE}".encode() + b"x" * 60_000 + b"\r\n\r\n",
         f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{SECRET}{'x' * 60_000}\r\n".encode(),

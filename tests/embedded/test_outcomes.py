@@ -254,7 +254,8 @@ FAILED_ENDPOINTS = [
     answer(200, ""),
     answer(204, ""),
     html(200),
-    answer(200, '{"id":7,"subject":"another"}'),
+    answer(200, '{"id":7,"subject":5}'),
+    answer(200, '{"id":7,"ruleSet":["x"]}'),
     answer(200, '{"id":7,"schema":"\\"string\\""}'),
 ]
 
@@ -326,6 +327,50 @@ def test_an_answer_that_is_not_http_is_a_failed_endpoint(two: Registries, sent: 
 
     with listening(serve) as url:
         assert two.client(url, two.b.url).register_schema("s", ORDER) == 200
+
+
+# -- subject aliases and versions -----------------------------------------------------------------
+
+ASKS: dict[str, Callable[[SchemaRegistryClient], RegisteredSchema]] = {
+    "register": lambda client: client.register_schema_full_response("an-alias", ORDER),
+    "look up": lambda client: client.lookup_schema("an-alias", ORDER),
+    "latest": lambda client: client.get_latest_version("an-alias"),
+    "version": lambda client: client.get_version("an-alias", 1),
+    "metadata": lambda client: client.get_latest_with_metadata("an-alias", {}),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+def test_an_alias_is_answered_with_the_subject_that_it_stands_for(
+    ask: Callable[[SchemaRegistryClient], RegisteredSchema],
+) -> None:
+    with SchemaRegistryServer(full_answers=True) as registry, SchemaRegistryClient({"url": registry.url}) as client:
+        registry.alias("an-alias", "shop-order")
+        registry.register("shop-order", ORDER.schema_str)
+        for _ in range(2):
+            found = ask(client)
+            assert found.subject == ("an-alias" if registry.registrations else "shop-order")
+            assert (found.version, found.schema_id) == (1, 1)
+        assert len(registry.requests) == 1
+
+
+@pytest.mark.parametrize("version", ["latest", -1, "-1"])
+def test_the_latest_version_is_asked_for_each_time_whatever_it_is_called(two: Registries, version: Any) -> None:
+    client, seen = two.client(two.a.url), []
+    for schema in (ORDER, STRING):
+        two.a.register("s", schema.schema_str)
+        seen.append(client.get_version("s", version).version)
+
+    assert seen == [1, 2]
+    assert {request.path for request in two.a.requests} == {"/subjects/s/versions/latest"}
+
+
+@pytest.mark.parametrize("version", [1, "1", "01"])
+def test_a_version_by_its_number_is_asked_for_once(two: Registries, version: Any) -> None:
+    two.a.register("s", ORDER.schema_str)
+    client = two.client(two.a.url)
+    assert {client.get_version("s", each).version for each in (version, 1, version)} == {1}
+    assert two.counts == (1, 0)
 
 
 # -- connections that were kept alive -------------------------------------------------------------

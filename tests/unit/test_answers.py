@@ -120,18 +120,85 @@ REFORMATTED = '{"fields":[{"type":{"type":"long"},"name":"id"}],"namespace":"n",
     [
         ({"subject": "orders-value"}, True),
         ({"subject": ":.context:orders-value"}, True),
-        ({"subject": "other-value"}, False),
-        ({"subject": ""}, False),
+        ({"subject": "the-alias-of-orders"}, True),
+        ({"schemaType": None}, True),
+        ({"subject": "other-value", "schema": OTHER}, False),
         ({"subject": None}, True),
         ({"schema": SCHEMA.schema_str, "version": 3, "guid": "g"}, True),
         ({"schema": REFORMATTED}, True),
         ({"schema": OTHER}, False),
         ({"schema": '"string"'}, False),
+        ({"schema": "{}"}, False),
     ],
     ids=str,
 )
-def test_an_answer_names_the_subject_and_the_schema_that_were_asked_for(more: dict[str, Any], good: bool) -> None:
+def test_an_answer_returns_the_schema_that_was_asked_for_under_whatever_subject(
+    more: dict[str, Any], good: bool
+) -> None:
     assert (read(200, {"id": 7, **more}).broke is None) is good
+
+
+NESTED: dict[str, Any] = {}
+for _ in range(100):
+    NESTED = {"a": NESTED}
+
+REFERENCE = {"name": "N", "subject": "s", "version": 1}
+ODD: list[dict[str, Any]] = [
+    *({"schema": odd} for odd in (5, "", [], {}, True, "\ud800")),
+    *({"schemaType": odd} for odd in (5, "", [], True)),
+    *({"subject": odd} for odd in (5, "", "..", [], {}, True, "\ud800")),
+    *({"ruleSet": odd} for odd in ("x", ["x"], 5, True, NESTED, {"domainRules": 5}, {"encodingRules": [None]})),
+]
+ODD_SCHEMAS: list[dict[str, Any]] = [
+    *ODD,
+    *({"schema": odd} for odd in ("{", "{}", "text", '{"type":5}', '{"type":"record"}', "[" * 1000)),
+    *({"metadata": odd} for odd in ("x", ["x"], 5, True, NESTED)),
+    *({"references": odd} for odd in ("x", {"a": 1}, 5, True, [None], [[]], ["x"], [{}])),
+    *(
+        {"references": [REFERENCE | odd]}
+        for odd in (
+            *({"subject": subject} for subject in (5, "", "..", ["x"], None, "\ud800", "x" * 20_000)),
+            *({"version": version} for version in (0, -2, "1", 1.0, True, None, {}, 2**31)),
+            *({"name": name} for name in (5, None, [], "\ud800")),
+        )
+    ),
+]
+STORED = {"id": 7, "subject": "orders-value", "version": 1, "schema": SCHEMA.schema_str}
+
+
+@pytest.mark.parametrize(
+    ("expects", "odd"),
+    [
+        *((answers.registered("orders-value", SCHEMA, normalized=False), odd) for odd in ODD),
+        *((answers.registered("orders-value", SCHEMA, normalized=True), odd) for odd in ODD),
+        *((answers.version_of("orders-value"), odd) for odd in ODD_SCHEMAS),
+        *((answers.schema_with_id(7), odd) for odd in ODD_SCHEMAS if "subject" not in odd),
+        *((answers.associated_subjects, [{"subject": odd}]) for odd in (5, "", "..", None, [], "\ud800")),
+    ],
+    ids=lambda value: str(value)[:60] if not callable(value) else value.__qualname__.partition(".")[0],
+)
+def test_an_answer_that_cannot_be_used_is_a_bad_one(expects: Any, odd: Any) -> None:
+    request: RegistryRequest[Any] = RegistryRequest.build("GET", "/x", asked="get", operation="other", expects=expects)
+    body = json.dumps(STORED | odd if isinstance(odd, dict) else odd).encode()
+
+    assert answers.read(Reply(URL, status=200, body=json.dumps(STORED).encode()), request).broke is None or isinstance(
+        odd, list
+    )
+    assert answers.read(Reply(URL, status=200, body=body), request).broke is Break.BAD_ANSWER
+
+
+@pytest.mark.parametrize("odd", [0, -1, "3", True, 1.5, 2**31, {}, float("nan")])
+def test_an_odd_version_is_one_that_was_not_told(odd: Any) -> None:
+    assert read(200, {"id": 7, "version": odd, "guid": odd}).value == RegisteredSchema(
+        7, None, "orders-value", None, SCHEMA
+    )
+
+
+def test_the_subject_of_a_version_is_the_one_that_the_registry_names() -> None:
+    expects = answers.version_of("an-alias")
+
+    assert expects(STORED).subject == "orders-value"
+    assert expects(STORED | {"subject": None}).subject == "an-alias"
 
 
 def test_with_normalization_the_registry_may_return_another_text() -> None:

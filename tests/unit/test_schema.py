@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from kafka_sr_retry import AvroSerializer, ConfigurationError, RegisteredSchema, Schema, SchemaReference
-from kafka_sr_retry.schema import bare_subject, same_schema
+from kafka_sr_retry.schema import is_avro, same_schema, write_rules
 from kafka_sr_retry.testing import SchemaRegistryServer
 
 ORDER: dict[str, Any] = {
@@ -140,19 +140,77 @@ def test_a_nested_name_inherits_its_namespace() -> None:
     assert not same_schema(Schema(nested("F")), nested("F", namespace=""))
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"type":"record"}'])
-def test_what_cannot_be_read_may_be_the_same(text: str) -> None:
-    assert same_schema(Schema(TEXT), text)
+DECIMAL: dict[str, Any] = {"type": "bytes", "logicalType": "decimal", "precision": 9}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (DECIMAL, DECIMAL | {"scale": 0}),
+        (DECIMAL | {"scale": None}, DECIMAL | {"precision": "9", "scale": 0.0}),
+        (DECIMAL | {"precision": "many"}, "bytes"),
+        ({"type": "long", "logicalType": "ours"}, "long"),
+        ({"type": "long", "logicalType": "date"}, "long"),
+        ({"type": "long", "logicalType": ["date"]}, "long"),
+        ({"type": "int", "logicalType": "date", "scale": 3}, {"type": "int", "logicalType": "date"}),
+        ({"type": "fixed", "name": "F", "size": "2"}, {"type": "fixed", "name": "F", "size": 2}),
+        ({"type": "fixed", "name": "F", "namespace": None, "size": 2}, {"type": "fixed", "name": ".F", "size": 2}),
+        (
+            ORDER | {"fields": [FIELDS[0] | {"order": "ignore", "doc": "d", "aliases": ["n"], "default": 1}]},
+            ORDER | {"fields": FIELDS[:1]},
+        ),
+        (
+            [{"type": "fixed", "name": "F", "size": 2}, ORDER | {"fields": [{"name": "f", "type": "F"}]}],
+            [{"type": "fixed", "name": "F", "size": 2}, ORDER | {"fields": [{"name": "f", "type": ".F"}]}],
+        ),
+    ],
+    ids=str,
+)
+def test_what_changes_nothing_in_what_is_written_is_the_same(one: Any, other: Any) -> None:
+    assert same_schema(Schema(json.dumps(one)), json.dumps(other))
+    assert same_schema(Schema(json.dumps(other)), json.dumps(one))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [DECIMAL | {"scale": 1}, DECIMAL | {"precision": 8}, {"type": "bytes"}, DECIMAL | {"type": "string"}],
+    ids=str,
+)
+def test_another_decimal_is_another_schema(other: Any) -> None:
+    assert not same_schema(Schema(json.dumps(DECIMAL)), json.dumps(other))
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"type":"record"}', "[" * 100_000, "text"])
+def test_what_cannot_be_read_is_another_schema_than_one_that_can(text: str) -> None:
+    assert not same_schema(Schema(TEXT), text)
+    assert same_schema(Schema(text), TEXT)
+    assert not is_avro(text)
+
+
+def test_a_primitives_bare_name_is_the_primitive() -> None:
+    assert same_schema(Schema('"string"'), "string")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "x",
+        ["x"],
+        {"domainRules": 5},
+        {"domainRules": "x"},
+        {"encodingRules": [None]},
+        {"domainRules": [{"mode": ["WRITE"]}]},
+        {"domainRules": [{"disabled": "no"}]},
+    ],
+    ids=str,
+)
+def test_rules_that_cannot_be_read_are_refused(rules: Any) -> None:
+    with pytest.raises(ConfigurationError, match="rule set"):
+        write_rules(Schema(TEXT, rule_set=rules))
 
 
 def test_other_languages_are_not_compared() -> None:
     assert same_schema(Schema('{"type":"object"}', "JSON"), '{"type":"string"}')
-
-
-def test_a_subject_without_its_context() -> None:
-    assert bare_subject(":.lab:orders-value") == "orders-value"
-    assert bare_subject("orders-value") == "orders-value"
-    assert bare_subject("a:.b:c") == "a:.b:c"
 
 
 # -- what may be given as a schema -------------------------------------------------------------
