@@ -74,6 +74,7 @@ def read(
         retry_after=_retry_after(reply.headers),
         renewable=renewable,
         optional=request.optional,
+        registering=request.operation == "register",
         message=text,
         detail=f"{shown} {text}".strip(),
     )

@@ -104,6 +104,9 @@ class Call:
         until: its deadline; a caller who joins can move it.
         spends: whether it has the whole time that calls have: if that runs out, later calls need not wait as long.
         rounds: over the endpoints, that brought nothing.
+        asked, skipped: endpoints of this round; those of no use.
+        refused: endpoints whose registry has refused.
+        turned_away: whether anybody has, so that this round is the last.
     """
 
     question: Hashable
@@ -114,6 +117,8 @@ class Call:
     rounds: int = 0
     asked: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    turned_away: bool = False
     again: str | None = None
     no_leader: bool = False
     placed: bool = False
@@ -254,16 +259,29 @@ class Endpoints:
         *,
         began: float,
         rest: float | None = None,
+        answered: bool = True,
     ) -> list[Change]:
-        """Takes in what an attempt that ``began`` then brought; ``rest``: seconds the server asked to be left alone."""
+        """Takes in what an attempt that ``began`` then brought.
+
+        Args:
+            rest: seconds the server asked to be left alone.
+            answered: whether a registry wrote the answer.
+        """
         self._give_back(call)
         self.changed.notify_all()
         call.again = endpoint if action is Action.AGAIN else None
         if action is Action.AGAIN:
             return []
         call.asked.add(endpoint)
-        if action is Action.SKIP:
+        if action in (Action.SKIP, Action.ELSEWHERE):
             call.skipped.add(endpoint)
+        if action is Action.ELSEWHERE:
+            call.turned_away = True
+            if not answered:
+                self._release_probe(call, endpoint)
+                return []
+            call.refused.add(endpoint)
+            return self._recovered(endpoint, now)
         if action is Action.NO_LEADER and not call.registers:
             action = Action.NEXT  # a read needs no leader: a node that says so is not well
         if action in (Action.NEXT, Action.REST, Action.SKIP):
@@ -310,10 +328,14 @@ class Endpoints:
             return Stop("total.timeout.ms is over", retry_after, waited_out=True)
         if call.again is not None:
             return Ask(call.again)
+        if len(call.refused) > 1:
+            return Stop("two endpoints have refused")
         if call.asked:
             for url in self._candidates(call):
                 if self._outages[url].admits(now):
                     return Ask(url)
+            if call.turned_away:
+                return Stop("no other endpoint serves")
             self._release_probe(call, WRITES)
             call.asked.clear()
             call.rounds += 1

@@ -59,6 +59,7 @@ class Outcome:
         retry_after: seconds the answer asks for, or ``None``.
         renewable: whether the credentials used could be renewed.
         optional: whether not every registry has the path that was asked.
+        registering: whether a schema was to be registered.
         message: the registry's own words.
         detail: the answer or failure in words, for people.
         value: the call's result, where the answer is good.
@@ -72,6 +73,7 @@ class Outcome:
     retry_after: float | None = None
     renewable: bool = False
     optional: bool = False
+    registering: bool = False
     message: str = ""
     detail: str = ""
     value: Any = None
@@ -96,9 +98,10 @@ class Action(Enum):
     NO_LEADER = auto()
     """The node is well, the cluster takes no new schemas: next endpoint, then back off; writes wait together."""
     SKIP = auto()
-    """This endpoint is of no use to this call: never asked again by it; final when none is left."""
-    LOOK_UP = auto()
-    """Final, but a registration may still be answered by a look-up of the same schema."""
+    """The endpoint failed, and is of no use to this call: never asked again by it; final when none is left."""
+    ELSEWHERE = auto()
+    """Final, unless another endpoint of this round serves; two registries that refuse are enough. Counts against
+    nobody."""
     REFUSE = auto()
     """Final."""
 
@@ -110,8 +113,11 @@ class Row:
     Attributes:
         name: the outcome's name in events, logs and metrics.
         action: what to do.
-        broke, status, error_code, from_registry, says_empty, rests, renewable, optional: conditions on the outcome.
+        broke, status, error_code, from_registry, says_empty, rests, renewable, optional, registering: conditions on the
+            outcome.
+        says: one of these must stand in the registry's words, in lower case.
         error: exception class where the row ends a call.
+        look_up: whether a registration may still be answered by a look-up of the same schema.
         remembered_for: share of ``refusal.cache.ttl.ms`` for which the refusal answers the same question again.
         advice: what the user does next.
     """
@@ -126,7 +132,10 @@ class Row:
     rests: bool | None = None
     renewable: bool | None = None
     optional: bool | None = None
+    registering: bool | None = None
+    says: Collection[str] = ()
     error: type[SchemaRegistryError] = SchemaRegistryError
+    look_up: bool = False
     remembered_for: float = 0.0
     advice: str = ""
 
@@ -140,13 +149,26 @@ class Row:
             and self.rests in (None, outcome.retry_after is not None)
             and self.renewable in (None, outcome.renewable)
             and self.optional in (None, outcome.optional)
+            and self.registering in (None, outcome.registering)
+            and (not self.says or any(words in outcome.message.lower() for words in self.says))
         )
 
 
 _CLIENT_ERROR = range(400, 500)
 _NOT_A_REGISTRY = "This does not look like a Schema Registry: check the URL and its path."
+_NO_REGISTRYS_ANSWER = (
+    "No Schema Registry wrote this: a gateway on the way refused the request (see its words), or the URL or its path "
+    "is wrong."
+)
 _SCHEMA_MISSING = "Register it first, or set auto.register.schemas=true. If it is there, check the URL's path."
+_NOTHING_THERE = "If it should be there, check the name that was asked for and the URL's path."
+_NOWHERE_TO_REGISTER = "Check the URL's path, and that what the schema refers to is registered."
 _CREDENTIALS = "Check the credentials (basic.auth.*, bearer.auth.*) and their rights on the subject."
+_GATEWAYS_CREDENTIALS = (
+    "The registry or a gateway before it wants other credentials (basic.auth.*, bearer.auth.*, http.headers), or does "
+    "not let this host or request pass."
+)
+_TOO_LARGE = "A gateway or server on the way takes no "
 _TLS_ADVICE = "Check ssl.ca.location, the server's host name and its certificate's dates."
 
 # fmt: off
@@ -177,23 +199,49 @@ TABLE: tuple[Row, ...] = (
         advice="This registry has no such path."),
     Row("server_error", Action.NEXT, status={408, 425, *range(500, 600)}),
     Row("token_expired", Action.AGAIN, status={401}, renewable=True),
-    Row("unauthorized", Action.REFUSE, status={401}, error=RegistryAuthError, advice=_CREDENTIALS),
-    Row("body_lost", Action.SKIP, status={422}, says_empty=True, error=InvalidSchemaError,
+    Row("unauthorized", Action.ELSEWHERE, status={401}, from_registry=True, error=RegistryAuthError,
+        advice=_CREDENTIALS),
+    Row("unauthorized", Action.ELSEWHERE, status={401}, error=RegistryAuthError, advice=_GATEWAYS_CREDENTIALS),
+    Row("body_lost", Action.ELSEWHERE, status={422}, says_empty=True, error=InvalidSchemaError,
         advice="The body was sent whole: a proxy or gateway on the way drops request bodies. Mend or bypass it."),
-    Row("read_only", Action.LOOK_UP, status={422}, error_code={42205}, error=InvalidSchemaError, remembered_for=1,
+    Row("read_only", Action.REFUSE, status={422}, error_code={42205}, says={"read-only", "read only", "readonly"},
+        error=InvalidSchemaError, look_up=True, remembered_for=1,
         advice="The registry or subject is read-only: register where it may be written, or set its mode to READWRITE."),
-    Row("forbidden", Action.LOOK_UP, status={403}, error=RegistryAuthError, remembered_for=1 / 6, advice=_CREDENTIALS),
+    Row("not_permitted", Action.REFUSE, status={422}, error_code={42205}, says={"import mode"},
+        error=InvalidSchemaError, look_up=True, remembered_for=1,
+        advice="In mode IMPORT a schema is registered with its id, in no other mode: set the subject's mode to "
+               "READWRITE to register without one."),
+    Row("not_permitted", Action.REFUSE, status={422}, error_code={42205}, error=InvalidSchemaError, look_up=True,
+        remembered_for=1, advice="Mend what the registry's words name: a mode, or an id that another schema has."),
+    Row("forbidden", Action.ELSEWHERE, status={403}, from_registry=True, error=RegistryAuthError, look_up=True,
+        remembered_for=1 / 6, advice=_CREDENTIALS),
+    Row("forbidden", Action.ELSEWHERE, status={403}, error=RegistryAuthError, look_up=True, remembered_for=1 / 6,
+        advice=_GATEWAYS_CREDENTIALS),
     Row("incompatible", Action.REFUSE, status={409}, from_registry=True, error=IncompatibleSchemaError,
         remembered_for=1, advice="Make the schema compatible, or change the subject's compatibility level."),
-    Row("invalid", Action.REFUSE, status={422}, from_registry=True, error=InvalidSchemaError, remembered_for=1,
+    Row("invalid", Action.REFUSE, status={422}, error_code={0, 422, 42201}, error=InvalidSchemaError, remembered_for=1,
         advice="Correct the schema as the registry says."),
+    Row("invalid", Action.REFUSE, status={422}, from_registry=True, error=InvalidSchemaError, remembered_for=1,
+        advice="Correct what the registry's words name."),
     _PROXY_REFUSED,
-    Row("not_found", Action.REFUSE, status={404}, from_registry=True, error=SchemaNotFoundError,
-        remembered_for=1 / 6, advice=_SCHEMA_MISSING),
+    Row("not_found", Action.ELSEWHERE, status={404}, from_registry=True, registering=True, error=SchemaNotFoundError,
+        remembered_for=1 / 6, advice=_NOWHERE_TO_REGISTER),
+    Row("not_found", Action.ELSEWHERE, status={404}, error_code={0, 404, 40401, 40402, 40403},
+        error=SchemaNotFoundError, remembered_for=1 / 6, advice=_SCHEMA_MISSING),
+    Row("not_found", Action.ELSEWHERE, status={404}, from_registry=True, error=SchemaNotFoundError,
+        remembered_for=1 / 6, advice=_NOTHING_THERE),
+    Row("too_large", Action.ELSEWHERE, status={413},
+        advice=_TOO_LARGE + "body of this size: raise its limit (nginx: client_max_body_size), or shorten the schema."),
+    Row("too_large", Action.ELSEWHERE, status={414},
+        advice=_TOO_LARGE + "URL this long: raise its limit, or shorten the subject's name."),
+    Row("too_large", Action.ELSEWHERE, status={431},
+        advice=_TOO_LARGE + "headers this large: raise its limit, or shorten http.headers or the token."),
+    Row("refused", Action.REFUSE, status={405, 406, 415}, from_registry=True,
+        advice="Check the URL's path, and that nothing on the way changes the request's method and headers."),
     Row("refused", Action.REFUSE, status=_CLIENT_ERROR, from_registry=True,
-        advice="The registry will not change its mind: correct the request."),
-    Row("not_a_registry", Action.SKIP, status={404}, error=SchemaNotFoundError, advice=_NOT_A_REGISTRY),
-    Row("not_a_registry", Action.SKIP, status=_CLIENT_ERROR, advice=_NOT_A_REGISTRY),
+        advice="The registry will not change its mind: mend what its words name."),
+    Row("not_a_registry", Action.ELSEWHERE, status={404}, error=SchemaNotFoundError, advice=_NOT_A_REGISTRY),
+    Row("not_a_registry", Action.ELSEWHERE, status=_CLIENT_ERROR, advice=_NO_REGISTRYS_ANSWER),
     # 1xx and 3xx that the transport did not follow, and whatever else HTTP may bring
     Row("bad_answer", Action.NEXT),
 )

@@ -60,6 +60,20 @@ class Answered:
     value: Any
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What one attempt brought."""
+
+    endpoint: str
+    row: Row
+    outcome: Outcome
+
+    @property
+    def weight(self) -> tuple[bool, bool]:
+        """Of two refusals the one with more is told, or else the later."""
+        return self.row.look_up, self.outcome.from_registry
+
+
 class _Story:
     """What has happened in one call so far, for its events and its error."""
 
@@ -72,13 +86,18 @@ class _Story:
         self.attempts = 0
         self.repeated = False
         self.denied: Access | None = None
-        self.endpoint = ""
-        self.last: tuple[Row, Outcome] | None = None
+        self.last: _Heard | None = None
+        self.refusal: _Heard | None = None
         self.answers: dict[str, str] = {}
 
     @property
     def reason(self) -> str:
-        return self.last[0].name if self.last else "outage"
+        return self.last.row.name if self.last else "outage"
+
+    @property
+    def endpoint(self) -> str:
+        """Who was asked last."""
+        return self.last.endpoint if self.last else ""
 
     def add(self, endpoint: str, row: Row, outcome: Outcome, *, cut_short: bool) -> None:
         """``cut_short``: whether the call's deadline left less than an attempt's whole time."""
@@ -86,14 +105,26 @@ class _Story:
         self.repeated = outcome.broke is Break.STALE
         if cut_short and outcome.broke is Break.TIMEOUT and endpoint in self.answers:
             return  # what it answered before tells more
-        self.endpoint = endpoint
-        self.last = row, outcome
+        self.last = heard = _Heard(endpoint, row, outcome)
         self.answers[endpoint] = outcome.detail
+        if row.action is Action.ELSEWHERE and (self.refusal is None or heard.weight >= self.refusal.weight):
+            self.refusal = heard
+
+    def refused(self, heard: _Heard, seconds: float) -> Failure:
+        """The call ends with this answer."""
+        row = heard.row
+        failure = self.failure(heard, row.error, seconds, row.advice)
+        return replace(failure, remembered_for=row.remembered_for, look_up=row.look_up)
 
     def failure(
-        self, error: type[SchemaRegistryError], seconds: float, advice: str, retry_after: float | None = None
+        self,
+        heard: _Heard | None,
+        error: type[SchemaRegistryError],
+        seconds: float,
+        advice: str,
+        retry_after: float | None = None,
     ) -> Failure:
-        row, outcome = self.last or (None, Outcome())
+        outcome = heard.outcome if heard else Outcome()
         return Failure(
             error=error,
             asked=self.request.asked,
@@ -101,14 +132,12 @@ class _Story:
             attempts=self.attempts,
             seconds=seconds,
             advice=advice,
-            reason=self.reason,
+            reason=heard.row.name if heard else "outage",
             http_status_code=outcome.status,
             error_code=SchemaRegistryError.UNKNOWN if outcome.error_code is None else outcome.error_code,
             error_message=outcome.message or outcome.detail,
-            url=self.endpoint,
+            url=heard.endpoint if heard else "",
             retry_after=retry_after,
-            remembered_for=row.remembered_for if row else 0.0,
-            look_up=row is not None and row.action is Action.LOOK_UP,
         )
 
 
@@ -176,8 +205,8 @@ class Retrying:
                         SuccessEvent(**story.common, endpoint=step.endpoint, attempts=story.attempts, seconds=seconds)
                     )
                     return Answered(outcome.value)
-                if row.action in (Action.REFUSE, Action.LOOK_UP):
-                    return self._refused(call, story, row, outcome)
+                if row.action is Action.REFUSE:
+                    return self._refused(call, story, _Heard(step.endpoint, row, outcome))
         finally:
             with self._endpoints.changed:
                 self._endpoints.leave(call)
@@ -233,7 +262,9 @@ class Retrying:
         now = self._clock.now()
         rest = outcome.retry_after if row.action is Action.REST else None
         with self._endpoints.changed:
-            changes = self._endpoints.report(call, endpoint, row.action, now, began=began, rest=rest)
+            changes = self._endpoints.report(
+                call, endpoint, row.action, now, began=began, rest=rest, answered=outcome.from_registry
+            )
         self._emit(
             AttemptEvent(
                 **common,
@@ -270,8 +301,9 @@ class Retrying:
 
     def _end(self, call: Call, story: _Story, stop: Stop) -> Failure:
         """A call that no endpoint has answered."""
-        if story.last and len(call.skipped) == len(self._endpoints.urls):
-            return self._refused(call, story, *story.last)
+        final = story.refusal or (story.last if len(call.skipped) == len(self._endpoints.urls) else None)
+        if final is not None:
+            return self._refused(call, story, final)
         seconds = self._clock.now() - call.began
         if story.registration is not None:
             self._tell_of_refusal(story, story.registration, seconds)
@@ -280,7 +312,7 @@ class Retrying:
             self._emit(GiveUpEvent(**common, reason=story.reason, retry_after=stop.retry_after))
         again = f" The next attempt is due in {stop.retry_after:.1f} s." if stop.retry_after else ""
         advice = f"Gave up because {stop.why}.{again} {_TRY_AGAIN}"
-        return story.failure(RegistryUnavailableError, seconds, advice, stop.retry_after)
+        return story.failure(story.last, RegistryUnavailableError, seconds, advice, stop.retry_after)
 
     def _not_admitted(self, call: Call, story: _Story, lost: Failure) -> Failure:
         """A call for which no credentials could be had."""
@@ -303,9 +335,9 @@ class Retrying:
             advice=f"No access token could be had. {lost.advice}",
         )
 
-    def _refused(self, call: Call, story: _Story, row: Row, outcome: Outcome) -> Failure:
+    def _refused(self, call: Call, story: _Story, final: _Heard) -> Failure:
         seconds = self._clock.now() - call.began
-        failure = story.failure(row.error, seconds, row.advice)
+        failure = story.refused(final, seconds)
         self._tell_of_refusal(story, story.registration or failure, seconds)
         return failure
 

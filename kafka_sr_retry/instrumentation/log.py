@@ -57,7 +57,10 @@ class Log:
                     )
             case FailoverEvent():
                 text = "%s: %s does not serve (%s), %s is asked next"
-                self._write(logging.WARNING, event, text, event.failed, event.reason, event.next)
+                if event.reason == "not_found":  # an answer, which another node may confirm
+                    _log.debug(text, event.asked, event.failed, event.reason, event.next)
+                else:
+                    self._write(logging.WARNING, event, text, event.failed, event.reason, event.next)
             case RetryEvent() if event.round > 1:
                 when = f"in {event.wait:.1f} s" if event.wait else "at once, or when another call has probed"
                 text = "%s: nobody has served (%s), retry %d comes %s"

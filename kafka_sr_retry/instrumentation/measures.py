@@ -138,7 +138,7 @@ Labels = tuple[str, ...]
 
 Measured = tuple[Metric, Labels, float]
 
-_GOES_ON = (Action.NEXT, Action.REST, Action.NO_LEADER, Action.SKIP)
+_GOES_ON = (Action.NEXT, Action.REST, Action.NO_LEADER, Action.SKIP, Action.ELSEWHERE)
 _FAILOVER_REASONS = {row.name for row in TABLE if row.action in _GOES_ON}
 _RETRY_REASONS = _FAILOVER_REASONS | {row.name for row in TOKENS if row.action in _GOES_ON}
 _FAILURES = {row.name for row in TABLE if row.action is not Action.ACCEPT} | {"outage", "credentials"}

@@ -29,6 +29,7 @@ from kafka_sr_retry.errors import (
 from kafka_sr_retry.events import (
     AttemptEvent,
     AttemptStartEvent,
+    BodyLostEvent,
     BreakerEvent,
     CallStartEvent,
     Event,
@@ -45,6 +46,7 @@ from kafka_sr_retry.testing import (
     answer,
     close_connection,
     drip,
+    drop_body,
     error,
     hang,
     html,
@@ -99,8 +101,8 @@ class Registries:
         return len(self.a.requests), len(self.b.requests)
 
     def kinds(self) -> list[type[Event]]:
-        """Of the events, but for the breaker's and those that only tell of a start."""
-        others = BreakerEvent | CallStartEvent | AttemptStartEvent
+        """Of the events, but for the breaker's, lost bodies and those that only tell of a start."""
+        others = BreakerEvent | BodyLostEvent | CallStartEvent | AttemptStartEvent
         return [type(event) for event in self.events if not isinstance(event, others)]
 
     def outcomes(self) -> list[str]:
@@ -633,13 +635,8 @@ def test_a_rest_beyond_the_deadline_fails_at_once_and_says_when(two: Registries,
         (error(409), IncompatibleSchemaError, 409),
         (error(422, 42201), InvalidSchemaError, 42201),
         (error(422, 422, "some other words"), InvalidSchemaError, 422),
-        (error(404, 40401), SchemaNotFoundError, 40401),
-        (error(404, 0, "no such artifact"), SchemaNotFoundError, 0),
         (error(400), SchemaRegistryError, 400),
         (error(415), SchemaRegistryError, 415),
-        (error(401), RegistryAuthError, 401),
-        (html(401), RegistryAuthError, -1),
-        (answer(401, ""), RegistryAuthError, -1),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
@@ -655,23 +652,143 @@ def test_a_refusal_is_final(two: Registries, fault: Fault, expected: type[Schema
     assert two.kinds() == [AttemptEvent, RefusalEvent]
 
 
-@pytest.mark.parametrize("fault", [html(404), html(400), html(409), html(422), answer(404, ""), answer(404, "{}")])
-def test_a_4xx_that_no_registry_wrote_goes_to_the_next_endpoint(two: Registries, fault: Fault) -> None:
-    two.a.fail_always(fault)
+OF_ONE_NODE = [
+    (error(404, 40401), SchemaNotFoundError, 40401),
+    (error(404, 0, "no such artifact"), SchemaNotFoundError, 0),
+    (error(401), RegistryAuthError, 401),
+    (error(403), RegistryAuthError, 403),
+    (html(401), RegistryAuthError, -1),
+    (html(403), RegistryAuthError, -1),
+    (html(404), SchemaNotFoundError, -1),
+    (answer(404, "{}"), SchemaNotFoundError, -1),
+    (html(400), SchemaRegistryError, -1),
+    (html(409), SchemaRegistryError, -1),
+    (html(422), SchemaRegistryError, -1),
+    (html(413), SchemaRegistryError, -1),
+    (error(413), SchemaRegistryError, 413),
+    (html(431), SchemaRegistryError, -1),
+    (drop_body(), InvalidSchemaError, 422),
+]
+of_one_node = pytest.mark.parametrize(
+    ("fault", "expected", "code"), OF_ONE_NODE, ids=lambda value: getattr(value, "name", str(value))
+)
 
-    assert two.client().register_schema("s", ORDER) == 200
+
+@of_one_node
+def test_a_refusal_that_may_be_one_nodes_is_final_where_there_is_no_other(
+    two: Registries, fault: Fault, expected: type[SchemaRegistryError], code: int
+) -> None:
+    two.a.fail_always(fault)
+    with pytest.raises(expected) as caught:
+        two.client(two.a.url).test_compatibility("s", ORDER)
+
+    assert type(caught.value) is expected
+    assert (caught.value.error_code, caught.value.attempts, caught.value.retriable) == (code, 1, False)
+    assert two.counts == (1, 0)
+
+
+@of_one_node
+def test_the_next_node_is_asked_before_such_a_refusal_is_final(
+    two: Registries, fault: Fault, expected: type[SchemaRegistryError], code: int
+) -> None:
+    two.a.fail_always(fault)
+    client = two.client()
+
+    assert client.register_schema("s", ORDER) == 200
+    assert client.register_schema("t", ORDER) == 200
+    assert two.counts == (1, 2)
+    assert two.kinds()[:4] == [AttemptEvent, FailoverEvent, AttemptEvent, SuccessEvent]
+    assert not client._endpoints.outage(two.a.url).failures
+
+
+@of_one_node
+@pytest.mark.parametrize("other", [None, error(503), reset()], ids=str)
+def test_such_a_refusal_is_final_after_the_round_whatever_the_other_node_does(
+    two: Registries, fault: Fault, expected: type[SchemaRegistryError], code: int, other: Fault | None
+) -> None:
+    two.a.fail_always(fault)
+    two.b.fail_always(other or fault)
+    with pytest.raises(expected) as caught:
+        two.client().test_compatibility("s", ORDER)
+
+    assert (caught.value.error_code, caught.value.attempts, caught.value.retriable) == (code, 2, False)
+    assert two.counts == (1, 1)
+    for url in (two.a.url, two.b.url):
+        assert url in str(caught.value)
+    assert two.kinds() == [AttemptEvent, FailoverEvent, AttemptEvent, RefusalEvent]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        (error(404, 40401), error(401), 401),
+        (error(401), error(404, 40401), 404),
+        (error(404, 40401), html(400), 404),
+        (html(400), error(404, 40401), 404),
+        (error(403), error(404, 40401), 403),
+        (error(404, 40401), error(409), 409),
+    ],
+    ids=str,
+)
+def test_of_two_refusals_the_more_telling_one_is_told(
+    two: Registries, first: Fault, second: Fault, status: int
+) -> None:
+    two.a.fail_always(first)
+    two.b.fail_always(second)
+    with pytest.raises(SchemaRegistryError) as caught:
+        two.client().lookup_schema("s", ORDER)
+
+    assert caught.value.http_status_code == status
     assert two.counts == (1, 1)
 
 
-@pytest.mark.parametrize("fault", [html(404), html(400), answer(404, "{}")], ids=lambda fault: fault.name)
-def test_a_4xx_that_no_registry_wrote_is_final_after_one_round(two: Registries, fault: Fault) -> None:
-    two.a.fail_always(fault)
-    two.b.fail_always(fault)
-    with pytest.raises(SchemaRegistryError, match="does not look like a Schema Registry") as caught:
-        two.client().register_schema("s", ORDER)
+def test_two_registries_that_refuse_are_enough_and_two_pages_are_not(two: Registries) -> None:
+    with SchemaRegistryServer(first_id=300) as c:
+        for fault, counts in ((html(404), (1, 1, 1)), (error(404, 40401), (1, 1, 0))):
+            for registry in (two.a, two.b, c):
+                registry.recover()
+                registry.clear_requests()
+            two.a.fail_always(fault)
+            two.b.fail_always(fault)
+            client = two.client(two.a.url, two.b.url, c.url)
+            if fault.name == html(404).name:
+                assert client.register_schema("s", ORDER) == 300
+            else:
+                with pytest.raises(SchemaNotFoundError):
+                    client.register_schema("s", ORDER)
+            assert (*two.counts, len(c.requests)) == counts
+
+
+def test_a_node_that_catches_up_after_its_start_loses_no_message(two: Registries) -> None:
+    two.b.register("s", ORDER.schema_str)
+    client = two.client(**{"refusal.cache.ttl.ms": 30_000})
+
+    assert client.lookup_schema("s", ORDER).schema_id == 200
+    assert client.get_latest_version("s").schema_id == 200
+    assert two.counts == (1, 2)
+
+
+def test_a_refusal_of_all_nodes_is_remembered(two: Registries) -> None:
+    client = two.client()
+    for _ in range(3):
+        with pytest.raises(SchemaNotFoundError):
+            client.get_latest_version("s")
 
     assert two.counts == (1, 1)
-    assert not isinstance(caught.value, RegistryUnavailableError)
+
+
+def test_a_probe_that_is_refused_by_a_page_leaves_the_next_one_to_others(two: Registries) -> None:
+    client = two.client(two.a.url, max_retries=0)
+    two.a.fail_next(*[error(503)] * 3)
+    for number in range(3):
+        with pytest.raises(RegistryUnavailableError):
+            client.register_schema(f"s{number}", ORDER)
+    two.a.fail_next(html(413))
+    with pytest.raises(SchemaRegistryError):
+        client.register_schema("large", ORDER)
+
+    assert client._endpoints.outage(two.a.url).open
+    assert client.register_schema("s", ORDER) == 100
 
 
 REFUSED_WRITES = [error(403), html(403), error(422, 42205)]
@@ -681,7 +798,7 @@ REFUSED_WRITES = [error(403), html(403), error(422, 42205)]
 def test_who_may_only_read_still_gets_the_id_of_a_schema_that_is_there(two: Registries, fault: Fault) -> None:
     two.a.register("s", ORDER.schema_str)
     two.a.fail_always(fault, matching=lambda request: request.path.endswith("/versions"))
-    client = two.client()
+    client = two.client(two.a.url)
 
     assert [client.register_schema("s", ORDER) for _ in range(2)] == [100, 100]
     registration, look_up = two.a.requests
@@ -699,17 +816,27 @@ def test_who_may_only_read_gets_the_first_answer_for_a_schema_that_is_not_there(
     if look_up is not None:
         two.a.fail_next(look_up)
     with pytest.raises(SchemaRegistryError) as caught:
-        two.client().register_schema("s", ORDER)
+        two.client(two.a.url).register_schema("s", ORDER)
 
     assert caught.value.http_status_code in (403, 422)
     assert caught.value.error_code in (403, 42205, -1)
     assert two.counts == (2, 0)
 
 
+def test_the_look_up_comes_after_the_next_node_was_asked(two: Registries) -> None:
+    two.b.register("s", ORDER.schema_str)
+    for registry in (two.a, two.b):
+        registry.fail_always(error(403), matching=lambda request: request.path.endswith("/versions"))
+
+    assert two.client().register_schema("s", ORDER) == 200
+    asked = [event.url.removeprefix(event.endpoint) for event in two.events if isinstance(event, AttemptEvent)]
+    assert asked == ["/subjects/s/versions"] * 2 + ["/subjects/s"] * 2
+
+
 def test_a_read_that_is_forbidden_is_not_looked_up(two: Registries) -> None:
     two.a.fail_next(error(403))
     with pytest.raises(RegistryAuthError):
-        two.client().get_schema(1)
+        two.client(two.a.url).get_schema(1)
 
     assert two.counts == (1, 0)
 

@@ -736,7 +736,7 @@ class ManyCalls(RuleBasedStateMachine):
 
     @rule(
         data=st.data(),
-        action=st.sampled_from([action for action in Action if action is not Action.LOOK_UP]),
+        action=st.sampled_from(Action),
         rest=st.none() | st.floats(0, 10),
     )
     @precondition(lambda self: self.asking)

@@ -19,7 +19,7 @@ from kafka_sr_retry.errors import (
 )
 from kafka_sr_retry.policy import OPENS_AFTER, SHORT_WAIT, TABLE, Action, Break, Outcome, decide, wait_after
 
-FINAL = {Action.REFUSE, Action.LOOK_UP}
+FINAL = {Action.REFUSE, Action.ELSEWHERE}
 
 outcomes = st.builds(
     Outcome,
@@ -81,23 +81,32 @@ def answer(status: int, error_code: int | None = None, **more: object) -> Outcom
         (answer(429, None, retry_after=1.0), Action.REST, SchemaRegistryError, 0),
         *((answer(status), Action.NEXT, SchemaRegistryError, 0) for status in (100, 301, 302, 303, 304, 307, 308)),
         (answer(401, 401, renewable=True), Action.AGAIN, SchemaRegistryError, 0),
-        (answer(401, 401), Action.REFUSE, RegistryAuthError, 0),
-        (answer(401), Action.REFUSE, RegistryAuthError, 0),
-        (answer(403, 403), Action.LOOK_UP, RegistryAuthError, 1 / 6),
-        (answer(422, 42205), Action.LOOK_UP, InvalidSchemaError, 1),
+        (answer(401, 401), Action.ELSEWHERE, RegistryAuthError, 0),
+        (answer(401), Action.ELSEWHERE, RegistryAuthError, 0),
+        (answer(403), Action.ELSEWHERE, RegistryAuthError, 1 / 6),
+        (answer(403, 403), Action.ELSEWHERE, RegistryAuthError, 1 / 6),
+        (answer(422, 42206), Action.REFUSE, InvalidSchemaError, 1),
+        (answer(422, 42205), Action.REFUSE, InvalidSchemaError, 1),
         (answer(409, 409), Action.REFUSE, IncompatibleSchemaError, 1),
         (answer(422, 42201), Action.REFUSE, InvalidSchemaError, 1),
         (answer(422, 0), Action.REFUSE, InvalidSchemaError, 1),
-        (answer(404, 40401), Action.REFUSE, SchemaNotFoundError, 1 / 6),
-        (answer(404, 0), Action.REFUSE, SchemaNotFoundError, 1 / 6),
+        (answer(404, 40401, registering=True), Action.ELSEWHERE, SchemaNotFoundError, 1 / 6),
+        (answer(404, 40408), Action.ELSEWHERE, SchemaNotFoundError, 1 / 6),
+        (answer(404, 40401), Action.ELSEWHERE, SchemaNotFoundError, 1 / 6),
+        (answer(404, 0), Action.ELSEWHERE, SchemaNotFoundError, 1 / 6),
         (answer(400, 400), Action.REFUSE, SchemaRegistryError, 0),
         (answer(415, 415), Action.REFUSE, SchemaRegistryError, 0),
-        (answer(404), Action.SKIP, SchemaNotFoundError, 0),
-        (answer(400), Action.SKIP, SchemaRegistryError, 0),
-        (answer(409), Action.SKIP, SchemaRegistryError, 0),
-        (answer(422), Action.SKIP, SchemaRegistryError, 0),
-        (answer(422, 422, says_empty=True), Action.SKIP, InvalidSchemaError, 0),
-        (answer(422, 42201, says_empty=True), Action.SKIP, InvalidSchemaError, 0),
+        *(
+            (answer(status, code), Action.ELSEWHERE, SchemaRegistryError, 0)
+            for status in (413, 414, 431)
+            for code in (None, status)
+        ),
+        (answer(404), Action.ELSEWHERE, SchemaNotFoundError, 0),
+        (answer(400), Action.ELSEWHERE, SchemaRegistryError, 0),
+        (answer(409), Action.ELSEWHERE, SchemaRegistryError, 0),
+        (answer(422), Action.ELSEWHERE, SchemaRegistryError, 0),
+        (answer(422, 422, says_empty=True), Action.ELSEWHERE, InvalidSchemaError, 0),
+        (answer(422, 42201, says_empty=True), Action.ELSEWHERE, InvalidSchemaError, 0),
     ],
     ids=str,
 )
@@ -143,7 +152,41 @@ def test_a_refusal_is_remembered_only_where_it_is_final(outcome: Outcome) -> Non
 
     assert 0 <= row.remembered_for <= 1
     assert row.remembered_for == 0 or row.action in FINAL
-    assert row.action is not Action.REFUSE or row.advice
+    assert row.action not in FINAL or row.advice
+    assert not row.look_up or row.action in FINAL
+
+
+@pytest.mark.parametrize(
+    ("outcome", "name", "words", "never"),
+    [
+        (answer(422, 42205, message="Subject x is in read-only mode"), "read_only", "is read-only", "IMPORT"),
+        (answer(422, 42205, message="Subject x is in import mode"), "not_permitted", "IMPORT", "read-only"),
+        (answer(422, 42205, message="Subject x is not in import mode"), "not_permitted", "IMPORT", "read-only"),
+        (answer(422, 42205, message="Overwrite schema with id 7 is not permitted."), "not_permitted", "id", "read-"),
+        (answer(422, 42205), "not_permitted", "registry's words", "read-only"),
+        (answer(422, 42206), "invalid", "registry's words", "schema"),
+        (answer(404, 404, registering=True), "not_found", "URL's path", "Register it first"),
+        (answer(404, 40401, registering=True), "not_found", "refers to", "Register it first"),
+        (answer(404, 40403), "not_found", "Register it first", "refers to"),
+        (answer(404, 40408), "not_found", "asked for", "Register it first"),
+        (answer(404), "not_a_registry", "URL and its path", "gateway"),
+        (answer(400), "not_a_registry", "gateway", "does not look like"),
+        (answer(405, 405), "refused", "path", "not change its mind"),
+        (answer(413), "too_large", "body", "URL"),
+        (answer(414), "too_large", "URL", "body"),
+        (answer(431), "too_large", "headers", "body"),
+        (answer(401), "unauthorized", "gateway", "on the subject"),
+        (answer(403), "forbidden", "gateway", "on the subject"),
+        (answer(403, 403), "forbidden", "rights on the subject", "gateway"),
+    ],
+    ids=str,
+)
+def test_the_advice_is_true_for_each_cause_of_its_row(outcome: Outcome, name: str, words: str, never: str) -> None:
+    row = decide(outcome)
+
+    assert row.name == name
+    assert words in row.advice
+    assert never not in row.advice
 
 
 def test_the_policy_does_no_io_and_has_no_clock_or_randomness_of_its_own() -> None:
