@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from numbers import Real
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -33,7 +33,7 @@ from .flights import Flight, Flights, Overdue
 from .instrumentation.log import Log
 from .memory import Memory
 from .request import RegistryRequest
-from .retrying import Answered, Retrying
+from .retrying import Answered, Retrying, SoFar, without_token
 from .schema import MAX_ID, RegisteredSchema, Schema, is_subject
 from .tls import RotatingTls
 
@@ -43,6 +43,9 @@ _MARGIN = 0.05
 """Seconds, or a twentieth of the time if less: a flight ends so much before its callers, so that they hear how."""
 
 _FOR_EVER = float("inf")
+
+_GOES_ON = "The time given for this call is over; the request goes on"
+_CLOSED = "The client was closed: use a new one, or close it after the last message"
 
 _REFRESH_AGAIN = 5.0
 """Seconds until the next try to refresh a latest version after one that failed, unless its time to live is shorter."""
@@ -359,7 +362,7 @@ class SchemaRegistryClient:
         self._closed = True
         with self._endpoints.changed:
             self._endpoints.close()
-        self._flights.end_all(_closed)
+        self._flights.end_all(lambda request, so_far: self._left(request, self.clock.now(), so_far, _CLOSED))
         with self._starting:
             if self._transport is not None:
                 self._transport.close()
@@ -477,18 +480,31 @@ class SchemaRegistryClient:
                 return refusal
             return self._fly(flight, request, began, seconds, ttl)
 
+        so_far: SoFar | None = None
         while not self._closed:
             try:
                 result = self._flights.join(request, fly, began + seconds)
-            except Overdue:
-                return _unasked(request, seconds, "The time given for this call is over; the request goes on.")
+            except Overdue as overdue:
+                return self._left(request, began, overdue.so_far, _GOES_ON)
             except RuntimeError as error:
-                return _unasked(request, seconds, f"No thread can be started: {error}.")
+                return self._left(request, began, None, f"No thread can be started: {error}")
             # another caller's flight may have been giving up already, by a deadline earlier than this one's
-            gave_up = isinstance(result, Failure) and result.error is RegistryUnavailableError and not own
-            if not gave_up or self.clock.now() + _MARGIN >= began + seconds:
+            now = self.clock.now()
+            if isinstance(result, Answered):
                 return result
-        return _closed()
+            if own or result.error is not RegistryUnavailableError or now + _MARGIN >= began + seconds:
+                return replace(result, seconds=now - began)
+            so_far = SoFar(result, 0.0)
+        return self._left(request, began, so_far, _CLOSED)
+
+    def _left(self, request: RegistryRequest[Any], began: float, so_far: SoFar | None, why: str) -> Failure:
+        """For a caller whose call goes on, or never began."""
+        now = self.clock.now()
+        if so_far is None:
+            so_far = SoFar(Failure(RegistryUnavailableError, request.asked, (), 0, 0.0, ""), 0.0)
+        token = self._credentials.so_far() if self._credentials else None
+        known = so_far.at(now, now - began, why)
+        return known if token is None else without_token(known, token.at(now, 0.0, why))
 
     def _refresh(self, request: RegistryRequest[Any], known: _Known, now: float, ttl: float) -> None:
         """One flight asks again; whoever asks meanwhile has the old answer."""
@@ -524,7 +540,7 @@ class SchemaRegistryClient:
 
         def send(question: RegistryRequest[Any], refused: Failure | None = None) -> Answered | Failure:
             call = Call(question, question.registers, began, lambda: flight.deadline - margin, spends)
-            return self._retrying().send(question, call, refused)
+            return self._retrying().send(question, call, refused, flight.publish)
 
         result = send(request)
         if isinstance(result, Failure) and result.look_up and request.or_else is not None:
@@ -572,21 +588,6 @@ class SchemaRegistryClient:
                     event.headers.clear()
                 with suppress(BaseException):
                     self._log.raised(event)
-
-
-def _closed() -> Failure:
-    return Failure(
-        RegistryUnavailableError,
-        "ask the registry",
-        (),
-        0,
-        0.0,
-        "The client was closed. Use a new one, or close it after the last message.",
-    )
-
-
-def _unasked(request: RegistryRequest[Any], seconds: float, advice: str) -> Failure:
-    return Failure(RegistryUnavailableError, request.asked, (), 0, seconds, advice)
 
 
 def _quoted(part: str) -> str:

@@ -23,11 +23,11 @@ from .clock import Clock
 from .config import ClientSettings, keys
 from .endpoints import Call, Endpoints
 from .errors import ConfigurationError, Failure, RegistryUnavailableError
-from .events import AttemptEvent, Event
-from .flights import Flights, Overdue
+from .events import Event
+from .flights import Flight, Flights, Overdue
 from .policy import TOKENS, Break, Outcome
 from .request import BadAnswer, RegistryRequest, Reply
-from .retrying import Retrying
+from .retrying import Retrying, SoFar
 from .tls import RotatingTls
 
 RENEW_AT = 0.8
@@ -71,6 +71,9 @@ class Credentials(Protocol):
     def access(self, call: Call, refused: Access | None) -> Access | Failure:
         """For one request, at once or before the call's deadline; another one than was ``refused``."""
 
+    def so_far(self) -> SoFar | None:
+        """What is known while none can be had."""
+
     def close(self) -> None:
         """Ends all waits."""
 
@@ -85,6 +88,9 @@ class Fixed:
 
     def access(self, call: Call, refused: Access | None) -> Access:
         return self._access
+
+    def so_far(self) -> None:
+        return None
 
     def close(self) -> None:
         pass
@@ -145,7 +151,6 @@ class Tokens:
         self._transport = source.transport
         self._clock = clock
         self._total_timeout = settings.total_timeout
-        self._emit = emit
         self._endpoints = Endpoints(
             (source.endpoint,),
             random=random.random,
@@ -158,14 +163,14 @@ class Tokens:
             source.transport,
             clock,
             settings.request_timeout,
-            self._hear,
+            emit,
             Fixed(source.access),
             read=source.read,
             table=TOKENS,
         )
         self._flights: Flights[_Fetched] = Flights(clock)
         self._known: Access | None = None
-        self._heard: tuple[str, str] | None = None
+        self._so_far: SoFar | None = None
 
     def access(self, call: Call, refused: Access | None) -> Access | Failure:
         known, now = self._known, self._clock.now()
@@ -183,8 +188,11 @@ class Tokens:
     def _fetch(self, call: Call) -> Access | Failure:
         while True:
             try:
-                fetched = self._flights.join(self._request, lambda _: self._ask(call), call.deadline)
+                fetched = self._flights.join(self._request, lambda flight: self._ask(call, flight), call.deadline)
             except (Overdue, RuntimeError) as error:
+                if isinstance(error, Overdue) and error.so_far is not None:
+                    told: Failure = error.so_far.at(self._clock.now(), 0.0, "Gave up because total.timeout.ms is over")
+                    return told
                 why = "total.timeout.ms is over" if isinstance(error, Overdue) else str(error)
                 return self._told(Failure(RegistryUnavailableError, "", (), 0, 0.0, f"Gave up because {why}."))
             result = fetched.result
@@ -197,28 +205,30 @@ class Tokens:
     def _renew(self, now: float) -> None:
         call = Call(self._request, False, now, lambda: now + self._total_timeout)
         with suppress(RuntimeError):  # no thread now: the token still serves
-            self._flights.start(self._request, lambda _: self._ask(call), call.deadline)
+            self._flights.start(self._request, lambda flight: self._ask(call, flight), call.deadline)
 
-    def _ask(self, call: Call) -> _Fetched:
+    def _ask(self, call: Call, flight: Flight[_Fetched]) -> _Fetched:
+        def publish(so_far: SoFar) -> None:
+            self._so_far = flight.so_far = so_far
+
         margin = min(_MARGIN, (call.deadline - self._clock.now()) / 20)
         question = Call(self._request, False, call.began, lambda: call.deadline - margin, call.spends)
-        result = self._loop.send(self._request, question)
+        result = self._loop.send(self._request, question, publish=publish)
         if isinstance(result, Failure):
             return _Fetched(result, call)
+        self._so_far = None
         token: _Token = result.value
         lifetime, now = _FOR_EVER if token.lifetime is None else token.lifetime, self._clock.now()
         self._known = replace(token.access, renew_at=now + RENEW_AT * lifetime, expires_at=now + lifetime)
         return _Fetched(self._known, call)
 
-    def _hear(self, event: Event) -> None:
-        """Notes what the source last said, for those whose time is over while others ask."""
-        if isinstance(event, AttemptEvent):
-            self._heard = None if event.outcome == "success" else (event.endpoint, event.detail)
-        self._emit(event)
+    def so_far(self) -> SoFar | None:
+        known = self._known
+        return None if known is not None and self._clock.now() < known.expires_at else self._so_far
 
     def _told(self, failure: Failure) -> Failure:
-        heard = self._heard
-        return failure if failure.answers or heard is None else replace(failure, answers=(heard,))
+        heard = self._so_far
+        return failure if failure.answers or heard is None else replace(failure, answers=heard.failure.answers)
 
 
 def credentials(

@@ -299,6 +299,11 @@ class Endpoints:
             changes += self._recovered(WRITES, now)
         return changes
 
+    def due(self, call: Call) -> float:
+        """When an endpoint may be asked for the call again."""
+        names = (WRITES,) if self._held(call) else [url for url in self.urls if url not in call.skipped]
+        return min((self._outages[name].not_before for name in names), default=0.0)
+
     def leave(self, call: Call) -> None:
         """The call is over, however it ended."""
         self._give_back(call)

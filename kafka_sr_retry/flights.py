@@ -10,7 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .clock import Clock
 
@@ -18,17 +18,33 @@ _T = TypeVar("_T")
 
 
 class Overdue(Exception):  # noqa: N818
-    """The caller's deadline came before the flight's end."""
+    """The caller's deadline came before the flight's end.
+
+    Attributes:
+        so_far: what the flight had published by then.
+    """
+
+    def __init__(self, so_far: Any) -> None:
+        super().__init__()
+        self.so_far = so_far
 
 
 @dataclass(eq=False, slots=True)
 class Flight(Generic[_T]):
-    """A question under way on a daemon thread of its own, which no caller's end can take down."""
+    """A question under way on a daemon thread of its own, which no caller's end can take down.
+
+    Attributes:
+        so_far: what is known before its end, for callers who leave earlier; frozen, and replaced by ``publish``.
+    """
 
     deadline: float
+    so_far: Any = None
     future: Future[_T] = field(default_factory=Future)
     thread: threading.Thread = field(default_factory=threading.Thread)
     """not started yet where an interrupt came between; such a flight is not joined"""
+
+    def publish(self, so_far: Any) -> None:
+        self.so_far = so_far
 
 
 class Flights(Generic[_T]):
@@ -59,7 +75,7 @@ class Flights(Generic[_T]):
         except FutureTimeoutError:
             if flight.future.done():
                 return flight.future.result()
-            raise Overdue from None
+            raise Overdue(flight.so_far) from None
 
     def start(self, question: Hashable, work: Callable[[Flight[_T]], _T], deadline: float) -> Flight[_T]:
         """The flight that ``join`` waits for."""
@@ -85,13 +101,13 @@ class Flights(Generic[_T]):
         """How many are under way."""
         return len(self._under_way)
 
-    def end_all(self, result: Callable[[], _T]) -> None:
-        """Gives every waiting caller ``result()`` at once."""
+    def end_all(self, result: Callable[[Any, Any], _T]) -> None:
+        """Gives every waiting caller ``result(question, so_far)`` at once."""
         with self._lock:
-            flights = list(self._under_way.values())
+            flights = list(self._under_way.items())
             self._under_way.clear()
-        for flight in flights:
-            _settle(flight.future, result())
+        for question, flight in flights:
+            _settle(flight.future, result(question, flight.so_far))
 
     def _fly(self, question: Hashable, work: Callable[[Flight[_T]], _T], flight: Flight[_T]) -> None:
         try:

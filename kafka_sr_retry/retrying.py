@@ -61,6 +61,31 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class SoFar:
+    """What is known of a call that goes on, for a caller who leaves it.
+
+    Attributes:
+        failure: as if it ended now.
+        due: when the next attempt may begin, in the clock's seconds.
+    """
+
+    failure: Failure
+    due: float
+
+    def at(self, now: float, seconds: float, why: str) -> Failure:
+        """How it failed for a caller who has waited ``seconds``."""
+        retry_after = max(0.0, self.due - now)
+        return replace(
+            self.failure, seconds=seconds, advice=_given_up(why, retry_after), retry_after=retry_after or None
+        )
+
+
+def _given_up(why: str, retry_after: float | None) -> str:
+    again = f" The next attempt is due in {retry_after:.1f} s." if retry_after else ""
+    return f"{why}.{again} {_TRY_AGAIN}"
+
+
+@dataclass(frozen=True, slots=True)
 class _Heard:
     """What one attempt brought."""
 
@@ -77,8 +102,11 @@ class _Heard:
 class _Story:
     """What has happened in one call so far, for its events and its error."""
 
-    def __init__(self, number: int, request: RegistryRequest[Any], refused: Failure | None) -> None:
+    def __init__(
+        self, number: int, request: RegistryRequest[Any], refused: Failure | None, publish: Callable[[SoFar], None]
+    ) -> None:
         self.request = request
+        self.publish = publish
         self.registration = refused
         self.common: dict[str, Any] = {"call": number, "operation": request.operation, "asked": request.asked}
         self.body_sha256 = hashlib.sha256(request.body).hexdigest() if request.body else ""
@@ -109,6 +137,15 @@ class _Story:
         self.answers[endpoint] = outcome.detail
         if row.action is Action.ELSEWHERE and (self.refusal is None or heard.weight >= self.refusal.weight):
             self.refusal = heard
+
+    def tell(self, seconds: float, due: float) -> None:
+        """Publishes what is known."""
+        if self.registration is None:
+            failure = self.failure(self.last, RegistryUnavailableError, seconds, "")
+        else:
+            attempts = self.registration.attempts + self.attempts
+            failure = replace(self.registration, error=RegistryUnavailableError, attempts=attempts, remembered_for=0.0)
+        self.publish(SoFar(failure, due))
 
     def refused(self, heard: _Heard, seconds: float) -> Failure:
         """The call ends with this answer."""
@@ -176,14 +213,21 @@ class Retrying:
         self._read = read
         self._table = table
 
-    def send(self, request: RegistryRequest[Any], call: Call, refused: Failure | None = None) -> Answered | Failure:
+    def send(
+        self,
+        request: RegistryRequest[Any],
+        call: Call,
+        refused: Failure | None = None,
+        publish: Callable[[SoFar], None] = lambda so_far: None,
+    ) -> Answered | Failure:
         """The request's result, or how it failed; raises nothing.
 
         Args:
             call: says until when.
             refused: the registration in whose place this is a look-up; if that fails too, its refusal is told.
+            publish: told what is known, with each attempt and each wait.
         """
-        story = _Story(next(_numbers), request, refused)
+        story = _Story(next(_numbers), request, refused, publish)
         self._emit(CallStartEvent(**story.common))
         try:
             while True:
@@ -218,6 +262,8 @@ class Retrying:
                 now = self._clock.now()
                 step = self._endpoints.plan(call, now)
                 told = call.rounds == story.rounds
+                if isinstance(step, Wait):
+                    story.tell(now - call.began, self._endpoints.due(call))
                 if isinstance(step, Wait) and told:
                     self._clock.wait(self._endpoints.changed, step.until - now)
             if not told and not isinstance(step, Stop):
@@ -265,6 +311,7 @@ class Retrying:
             changes = self._endpoints.report(
                 call, endpoint, row.action, now, began=began, rest=rest, answered=outcome.from_registry
             )
+            story.tell(now - call.began, self._endpoints.due(call))
         self._emit(
             AttemptEvent(
                 **common,
@@ -310,8 +357,7 @@ class Retrying:
         else:
             common: dict[str, Any] = {**story.common, "attempts": story.attempts, "seconds": seconds}
             self._emit(GiveUpEvent(**common, reason=story.reason, retry_after=stop.retry_after))
-        again = f" The next attempt is due in {stop.retry_after:.1f} s." if stop.retry_after else ""
-        advice = f"Gave up because {stop.why}.{again} {_TRY_AGAIN}"
+        advice = _given_up(f"Gave up because {stop.why}", stop.retry_after)
         return story.failure(story.last, RegistryUnavailableError, seconds, advice, stop.retry_after)
 
     def _not_admitted(self, call: Call, story: _Story, lost: Failure) -> Failure:
@@ -326,14 +372,8 @@ class Retrying:
             status = lost.http_status_code
             common |= {"reason": "credentials", "endpoint": lost.url, "status": status, "error_code": None}
             self._emit(RefusalEvent(**common, look_up=False))
-        return replace(
-            lost,
-            asked=story.request.asked,
-            answers=(*story.answers.items(), *lost.answers),
-            attempts=story.attempts + lost.attempts,
-            seconds=seconds,
-            advice=f"No access token could be had. {lost.advice}",
-        )
+        known = story.failure(story.last, RegistryUnavailableError, seconds, "")
+        return without_token(known, lost)
 
     def _refused(self, call: Call, story: _Story, final: _Heard) -> Failure:
         seconds = self._clock.now() - call.began
@@ -355,6 +395,18 @@ class Retrying:
                 look_up=refusal.look_up and story.request.or_else is not None,
             )
         )
+
+
+def without_token(known: Failure, lost: Failure) -> Failure:
+    """How a call failed, of which this was ``known``, for which no access token could be had."""
+    return replace(
+        lost,
+        asked=known.asked,
+        answers=(*known.answers, *lost.answers),
+        attempts=known.attempts + lost.attempts,
+        seconds=known.seconds,
+        advice=f"No access token could be had. {lost.advice}",
+    )
 
 
 def _shown(request: RegistryRequest[Any], url: str) -> str:

@@ -10,12 +10,22 @@ import pytest
 
 from kafka_sr_retry import SchemaRegistryClient
 from kafka_sr_retry.clock import Clock
-from kafka_sr_retry.errors import IncompatibleSchemaError, RegistryUnavailableError
+from kafka_sr_retry.errors import IncompatibleSchemaError, RegistryUnavailableError, SchemaRegistryError
+from kafka_sr_retry.events import AttemptEvent, Event, RetryEvent
 from kafka_sr_retry.flights import Flight, Flights, Overdue
 from kafka_sr_retry.schema import Schema
 from kafka_sr_retry.testing import Exchange, Fault, SchemaRegistryServer, error
 
 GUARD = 10.0
+
+
+class ShiftedClock(Clock):
+    """The real clock, which a test can put forward."""
+
+    shift = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.shift
 
 
 class Caller(threading.Thread):
@@ -168,7 +178,7 @@ def test_end_all_releases_every_caller_and_later_ones_begin_anew(flights: Flight
     callers = [Caller(lambda q=q, w=w: flights.join(q, w, far())) for q, w in (("a", work), ("b", other))]
     work.began.wait(GUARD)
     other.began.wait(GUARD)
-    flights.end_all(lambda: "ended")
+    flights.end_all(lambda question, so_far: "ended")
 
     assert [caller.done().result for caller in callers] == ["ended", "ended"]
     assert flights.join("a", lambda _: 9, far()) == 9
@@ -179,7 +189,7 @@ def test_end_all_releases_every_caller_and_later_ones_begin_anew(flights: Flight
 def test_the_end_of_a_flight_that_end_all_cut_leaves_a_newer_one_alone(flights: Flights[Any], work: Work) -> None:
     Caller(lambda: flights.join("q", work, far()))
     work.began.wait(GUARD)
-    flights.end_all(lambda: "ended")
+    flights.end_all(lambda question, so_far: "ended")
     newer = Work(8)
     caller = Caller(lambda: flights.join("q", newer, far()))
     newer.began.wait(GUARD)
@@ -270,3 +280,123 @@ def test_a_closed_client_asks_nobody_and_still_knows_what_it_knew(schema_registr
     with pytest.raises(RegistryUnavailableError, match="closed"):
         client.register_schema("other", Schema('"string"'))
     assert len(schema_registry.requests) == 1
+
+
+# -- a caller who leaves before its call ends ------------------------------------------------------
+
+
+RESTING = error(503, 50001, headers={"Retry-After": "60"})
+
+
+class Waiting:
+    """A client, a call of it that goes on, and what is told to who leaves at once."""
+
+    def __init__(self, kind: type[Event], fault: Fault | None, **conf: Any) -> None:
+        self.heard = threading.Event()
+        self.let_go = threading.Event()
+        self.kind = kind
+        self.conf = {"event_cb": self.hear, **conf}
+        self.fault = fault
+        self.block = False
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, self.kind):
+            self.heard.set()
+            if self.block:
+                self.let_go.wait(GUARD)
+
+    def leave(self, registry: SchemaRegistryServer, how: Callable[[SchemaRegistryClient], Any]) -> SchemaRegistryError:
+        if self.fault is not None:
+            registry.fail_always(self.fault)
+        with SchemaRegistryClient({"url": registry.url, **self.conf}) as client:
+            first = Caller(lambda: client.register_schema("s", Schema('"string"'), timeout=600))
+            assert self.heard.wait(GUARD)
+            error = how(client) or first.done().error
+            self.let_go.set()
+        assert isinstance(error, RegistryUnavailableError)
+        return error
+
+
+def at_once(client: SchemaRegistryClient) -> object:
+    return Caller(lambda: client.register_schema("s", Schema('"string"'), timeout=0)).done().error
+
+
+def closing(client: SchemaRegistryClient) -> object:
+    client.close()
+    return None
+
+
+@pytest.mark.parametrize("how", [at_once, closing])
+def test_who_leaves_hears_what_was_answered_so_far(schema_registry: SchemaRegistryServer, how: Any) -> None:
+    waiting = Waiting(RetryEvent, RESTING)
+    told = waiting.leave(schema_registry, how)
+
+    assert (told.http_status_code, told.error_code, told.retriable) == (503, 50001, True)
+    assert told.attempts == len(schema_registry.requests) == 1
+    assert told.url == schema_registry.url
+    assert "answered 503/50001" in str(told)
+    assert ("closed" in str(told)) is (how is closing)
+    assert "could not register a schema under subject 's'" in str(told)
+    if how is at_once:
+        assert told.retry_after is not None
+        assert 50 < told.retry_after < 61
+        assert "(1 attempt in 0." in str(told)
+
+
+def test_a_listener_that_blocks_hides_no_answer(schema_registry: SchemaRegistryServer) -> None:
+    waiting = Waiting(AttemptEvent, error(500, 50001))
+    waiting.block = True
+
+    assert waiting.leave(schema_registry, at_once).error_code == 50001
+
+
+def test_who_leaves_during_the_look_up_hears_of_the_registration(schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(error(403))
+    waiting = Waiting(RetryEvent, RESTING)
+    told = waiting.leave(schema_registry, at_once)
+
+    assert (told.http_status_code, told.error_code) == (403, 403)
+    assert told.attempts == len(schema_registry.requests)
+
+
+@pytest.mark.parametrize("how", [at_once, closing])
+def test_who_leaves_while_no_token_can_be_had_hears_of_the_tokens_server(
+    schema_registry: SchemaRegistryServer, how: Any
+) -> None:
+    conf = {
+        "bearer.auth.credentials.source": "OAUTHBEARER",
+        "bearer.auth.client.id": "us",
+        "bearer.auth.client.secret": "secret",
+    }
+    with SchemaRegistryServer() as tokens:
+        tokens.fail_always(RESTING)
+        endpoint = {"bearer.auth.issuer.endpoint.url": f"{tokens.url}/token"}
+        told = Waiting(RetryEvent, None, **conf, **endpoint).leave(schema_registry, how)
+
+        assert (told.http_status_code, told.attempts) == (503, len(tokens.requests))
+        assert f"{tokens.url}/token answered 503" in str(told)
+        assert "No access token" in str(told)
+    assert schema_registry.requests == []
+
+
+def test_each_caller_is_told_its_own_time(schema_registry: SchemaRegistryServer) -> None:
+    clock = ShiftedClock()
+    let_go, asked = threading.Event(), threading.Event()
+
+    def play(exchange: Exchange) -> None:
+        asked.set()
+        let_go.wait(GUARD)
+        error(409).play(exchange)
+
+    schema_registry.fail_always(Fault("late", play))
+    with SchemaRegistryClient({"url": schema_registry.url, "total.timeout.ms": 10**7}, clock=clock) as client:
+        first = Caller(lambda: client.register_schema("s", Schema('"string"')))
+        assert asked.wait(GUARD)
+        clock.shift = 1000
+        second = Caller(lambda: client.register_schema("s", Schema('"string"')))
+        until(joined(client, 2))
+        clock.shift = 1100
+        let_go.set()
+        times = [str(caller.done().error) for caller in (first, second)]
+
+    assert ["attempt in 11" in times[0], "attempt in 10" in times[1]] == [True, True], times

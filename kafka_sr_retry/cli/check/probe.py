@@ -18,7 +18,7 @@ from kafka_sr_retry.endpoints import Call, Endpoints
 from kafka_sr_retry.errors import Failure, SchemaNotFoundError
 from kafka_sr_retry.policy import Action, Break, Outcome, decide
 from kafka_sr_retry.request import RegistryRequest, Reply
-from kafka_sr_retry.retrying import Retrying
+from kafka_sr_retry.retrying import Retrying, SoFar
 from kafka_sr_retry.tls import Contexts, RotatingTls, Tls
 from kafka_sr_retry.transport import Transport
 
@@ -320,6 +320,9 @@ class _Lasting:
         if isinstance(found, Failure) and self._closed.is_set():
             return self._then.access(call, refused)
         return found
+
+    def so_far(self) -> SoFar | None:
+        return self._first.so_far()
 
     def close(self) -> None:
         """They are closed where they were made."""
