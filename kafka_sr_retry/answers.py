@@ -26,7 +26,7 @@ from .schema import (
 )
 
 LONGEST_NAME = 10_000
-"""Characters of a reference's name and subject together."""
+"""Characters of a subject, or of a reference's name and subject together."""
 
 ANOTHERS = "the words of another origin"
 """Stand for what was answered there to a redirect, which is not told."""
@@ -194,7 +194,7 @@ def associated_subjects(content: Any) -> tuple[str, ...]:
     if not isinstance(content, list):
         raise BadAnswer("it is not a JSON array")
     subjects = [association.get("subject") for association in map(_object, content)]
-    if not all(map(is_subject, subjects)):
+    if not all(is_subject(subject) and len(str(subject)) <= LONGEST_NAME for subject in subjects):
         raise BadAnswer("an association names no subject")
     return tuple(map(str, subjects))
 

@@ -7,7 +7,6 @@ import operator
 import os
 import random
 import threading
-import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from .errors import (
 from .events import AttemptStartEvent, Event, StaleEvent
 from .flights import Flight, Flights, Overdue
 from .instrumentation.log import Log
+from .living import Living
 from .memory import Memory
 from .request import RegistryRequest
 from .retrying import Answered, Retrying, SoFar, without_token
@@ -87,7 +87,7 @@ class Watching(Protocol):
         """Given each new client once, before its first call."""
 
 
-_clients: weakref.WeakSet[SchemaRegistryClient] = weakref.WeakSet()
+_clients: Living[SchemaRegistryClient] = Living()
 
 
 class SchemaRegistryClient:
@@ -128,7 +128,7 @@ class SchemaRegistryClient:
         self.clock = clock or Clock()
         ttl = self._settings.cache_latest_ttl
         self._latest_ttl = _FOR_EVER if ttl is None else ttl
-        self._memories: weakref.WeakSet[Memory[Any, Any]] = weakref.WeakSet()
+        self._memories: Living[Memory[Any, Any]] = Living()
         self._known: Memory[RegistryRequest[Any], _Known] = self.memory()
         self._refused: Memory[RegistryRequest[Any], _Known] = self.memory(_REFUSALS)
         self._closed = False
@@ -354,7 +354,7 @@ class SchemaRegistryClient:
 
     def clear_caches(self) -> None:
         """Forgets all answers, those that serializers hold too."""
-        for memory in tuple(self._memories):
+        for memory in self._memories:
             memory.clear()
 
     def close(self) -> None:
@@ -509,13 +509,15 @@ class SchemaRegistryClient:
     def _refresh(self, request: RegistryRequest[Any], known: _Known, now: float, ttl: float) -> None:
         """One flight asks again; whoever asks meanwhile has the old answer."""
         seconds = self._settings.total_timeout
-        self._known.remember(request, _Known(known.value, known.at, now + seconds))
+        weight = self._known.weight(request)
+        self._known.remember(request, _Known(known.value, known.at, now + seconds), weight)
 
         def refresh(flight: Flight[Answered | Failure]) -> Answered | Failure:
             result = self._fly(flight, request, now, seconds, ttl)
             if isinstance(result, Failure):
                 then = self.clock.now()
-                self._known.remember(request, _Known(known.value, known.at, then + min(ttl, _REFRESH_AGAIN)))
+                due = then + min(ttl, _REFRESH_AGAIN)
+                self._known.remember(request, _Known(known.value, known.at, due), weight)
                 self._emit(
                     StaleEvent(
                         call=0,
@@ -549,7 +551,8 @@ class SchemaRegistryClient:
         now = self.clock.now()
         if isinstance(result, Answered):
             if ttl is not None:
-                self._known.remember(request, _Known(result.value, now, now + ttl))
+                weight = len(request.body or b"") + len(repr(result.value))
+                self._known.remember(request, _Known(result.value, now, now + ttl), weight)
         elif result.remembered_for:
             due = now + result.remembered_for * self._settings.refusal_cache_ttl
             self._refused.remember(request, _Known(result, now, due))
@@ -646,7 +649,7 @@ def _checked(timeout: float) -> float:
 
 
 def _start_afresh_in_child() -> None:
-    for client in tuple(_clients):
+    for client in _clients:
         client._start()
 
 

@@ -609,7 +609,7 @@ class ClientSettings:
         _number(1, 1_000_000_000, whole=True),
         "entries",
         100_000,
-        "Ids and schemas kept in memory; the oldest goes first.",
+        "Ids and schemas kept in memory, 128 Mi characters of schemas at most; the oldest goes first.",
     )
     cache_latest_ttl: float | None = _key(
         "cache.latest.ttl.sec",

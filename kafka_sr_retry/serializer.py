@@ -28,6 +28,9 @@ _VALUE = MessageField.VALUE
 Strategy = Callable[[Any, Any], Any]
 """(context, record name) -> subject."""
 
+_MOST_REFERRED, _MOST_CHARACTERS, _DEEPEST = 1000, 16 * 1024 * 1024, 100
+"""Bounds of what a schema may refer to, itself or by others: schemas, characters, levels."""
+
 _Place = tuple[str, int]
 """(subject, version)."""
 
@@ -233,7 +236,7 @@ class AvroSerializer(Serializer):
         if write is None:
             write = self._learn(subject, self._source(subject, deadline - self._client.clock.now()), deadline)
         if self._strategy is topic_subject_name_strategy and ctx is not None and ctx.field is _VALUE:
-            self._values.remember(ctx.topic, write)
+            self._values.remember(ctx.topic, write, self._known.weight(subject))
         return write
 
     def _ask_latest(self, subject: str) -> RegisteredSchema:
@@ -259,7 +262,7 @@ class AvroSerializer(Serializer):
             write = _converting(self._to_dict, write)
         if self._frame is not None:
             write = _framing(write, self._frame, schema_id)
-        self._known.remember(key, write)
+        self._known.remember(key, write, len(schema.schema_str) + sum(map(len, texts.values())))
         return write
 
     def _resolve(
@@ -273,14 +276,25 @@ class AvroSerializer(Serializer):
         for reference in references:
             place = (reference.subject, reference.version)
             if place in path:
-                loop = " -> ".join(f"{subject} version {version}" for subject, version in (*path, place))
+                loop = " -> ".join(f"{subject!r} version {version}" for subject, version in (*path, place))
                 raise ConfigurationError(f"schema references form a loop: {loop}", "schema_str")
             if place in texts:
                 continue
+            if (
+                len(path) >= _DEEPEST
+                or len(texts) >= _MOST_REFERRED
+                or sum(map(len, texts.values())) > _MOST_CHARACTERS
+            ):
+                raise ConfigurationError(
+                    f"the schema refers to more than {_MOST_REFERRED} schemas, {_MOST_CHARACTERS} characters or "
+                    f"{_DEEPEST} levels, by version {reference.version} of subject {reference.subject!r}",
+                    "schema_str",
+                )
             seconds = deadline - self._client.clock.now()
             referred = self._client.get_version(*place, True, timeout=seconds).schema
-            self._resolve(referred.references, deadline, (*path, place), texts)
             texts[place] = referred.schema_str
+            self._resolve(referred.references, deadline, (*path, place), texts)
+            texts[place] = texts.pop(place)  # behind those
 
 
 _OURS = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from .client import SchemaRegistryClient
 from .config import CLUSTER_ID, FALLBACK_TYPE
 from .errors import ConfigurationError
 from .flights import Flights, Overdue
+from .living import Living
 from .memory import Memory
 
 __all__ = [
@@ -77,7 +77,7 @@ BY_TYPE = {
 }
 
 
-_associated: weakref.WeakSet[AssociatedSubjects] = weakref.WeakSet()
+_associated: Living[AssociatedSubjects] = Living()
 
 
 class AssociatedSubjects:
@@ -149,7 +149,7 @@ class AssociatedSubjects:
 
 
 def _start_afresh_in_child() -> None:
-    for strategy in tuple(_associated):
+    for strategy in _associated:
         strategy._start()
 
 

@@ -6,7 +6,6 @@ OpenTelemetry's names are ``kafka_sr_retry.`` and a metric's name; Prometheus wr
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,6 +23,7 @@ from kafka_sr_retry.events import (
     StaleEvent,
     SuccessEvent,
 )
+from kafka_sr_retry.living import Living
 from kafka_sr_retry.policy import TABLE, TOKENS, Action
 
 if TYPE_CHECKING:
@@ -205,25 +205,9 @@ def _error_code_label(status: int | None, error_code: int | None) -> str:
     return str(error_code) if own or error_code == status == known_status(status) else "other"
 
 
-class Watched:
-    """The clients whose states the gauges show, for as long as they live.
-
-    It has no lock, which a fork could leave held in the child: what it does to its set is atomic.
-    """
-
-    def __init__(self) -> None:
-        self._clients: set[weakref.ref[SchemaRegistryClient]] = set()
-
-    def add(self, client: SchemaRegistryClient) -> None:
-        self._clients.add(weakref.ref(client, self._clients.discard))
-
-    def living(self) -> set[SchemaRegistryClient]:
-        return {client for reference in list(self._clients) if (client := reference()) is not None}
-
-
-def read_gauges(*watched: Watched) -> Iterator[Measured]:
+def read_gauges(*watched: Living[SchemaRegistryClient]) -> Iterator[Measured]:
     """The gauges as they are now. Where clients share an endpoint, the one that it fares worst with counts."""
-    states = [client.state() for client in set().union(*(each.living() for each in watched))]
+    states = [client.state() for client in set().union(*watched)]
     endpoints = [endpoint for state in states for endpoint in state.endpoints]
     for name in dict.fromkeys(endpoint.endpoint for endpoint in endpoints):
         yield BREAKER_OPEN, (name,), int(any(each.open for each in endpoints if each.endpoint == name))

@@ -26,6 +26,7 @@ from kafka_sr_retry.events import (
     RetryEvent,
     SuccessEvent,
 )
+from kafka_sr_retry.living import Living
 from kafka_sr_retry.version import __version__
 
 from .measures import (
@@ -34,7 +35,6 @@ from .measures import (
     COUNTED,
     GAUGES,
     Metric,
-    Watched,
     known_status,
     measured,
     read_gauges,
@@ -303,15 +303,15 @@ def _made(meter: metrics.Meter, metric: Metric) -> Callable[[float, _Attributes]
 _GLOBAL = metrics.get_meter_provider
 """Stands for the global provider, which may be set later."""
 
-_watched: weakref.WeakKeyDictionary[object, Watched] = weakref.WeakKeyDictionary()
+_watched: weakref.WeakKeyDictionary[object, Living[SchemaRegistryClient]] = weakref.WeakKeyDictionary()
 
 
-def _watched_by(provider: metrics.MeterProvider | None, meter: metrics.Meter) -> Watched:
+def _watched_by(provider: metrics.MeterProvider | None, meter: metrics.Meter) -> Living[SchemaRegistryClient]:
     """The clients behind a provider's gauges; the SDK ignores the callback of a gauge that is there already."""
     whose = _GLOBAL if provider is None or provider is _GLOBAL() else provider
     for metric in GAUGES:
         meter.create_observable_gauge(f"kafka_sr_retry.{metric.name}", [_reading(whose, metric)], "", metric.meaning)
-    return _watched.setdefault(whose, Watched())
+    return _watched.setdefault(whose, Living())
 
 
 def _reading(whose: object, metric: Metric) -> Callable[[metrics.CallbackOptions], Iterable[metrics.Observation]]:

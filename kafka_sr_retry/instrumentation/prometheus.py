@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from kafka_sr_retry.events import Event
+from kafka_sr_retry.living import Living
 
-from .measures import BUCKETS, COUNTED, GAUGES, Labels, Metric, Watched, measured, read_gauges, series_at_zero
+from .measures import BUCKETS, COUNTED, GAUGES, Labels, Metric, measured, read_gauges, series_at_zero
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
@@ -87,7 +88,7 @@ class _Collector(Collector):
     """The metrics of one registry."""
 
     def __init__(self) -> None:
-        self._watched = Watched()
+        self._watched: Living[SchemaRegistryClient] = Living()
         self._thread = threading.local()
         self._metrics = {metric: _made(metric) for metric in COUNTED}
 

@@ -205,9 +205,44 @@ def test_references_that_form_a_loop_are_named(schema_registry: SchemaRegistrySe
         fault = version_of(one, record(one, f=["null", other]), refer(other))
         schema_registry.fail_always(fault, matching=lambda request, one=one: f"/{one}/" in request.path)
     known = RegisteredSchema(9, None, None, None, Schema('"a"', references=(refer("a"),)))
-    with pytest.raises(ConfigurationError, match="a version 1 -> b version 1 -> a version 1"):
+    with pytest.raises(ConfigurationError, match="'a' version 1 -> 'b' version 1 -> 'a' version 1"):
         written(schema_registry, known, {"f": None})
     assert sorted(fetched(schema_registry)) == ["a", "b"]
+
+
+def test_references_are_bounded_in_depth(schema_registry: SchemaRegistryServer) -> None:
+    def deeper(exchange: Exchange) -> None:
+        level = int(exchange.request.path.split("/")[2])
+        version_of(str(level), record(f"L{level}"), refer("L", str(level + 1))).play(exchange)
+
+    schema_registry.fail_always(Fault("deeper", deeper))
+    known = RegisteredSchema(9, None, None, None, Schema('"a"', references=(refer("a", "1"),)))
+    with pytest.raises(ConfigurationError, match=r"100 levels.* of subject '101'"):
+        written(schema_registry, known, {})
+    assert len(schema_registry.requests) == 100
+
+
+def test_references_are_bounded_in_number(schema_registry: SchemaRegistryServer) -> None:
+    def wide(exchange: Exchange) -> None:
+        name = exchange.request.path.split("/")[2]
+        more = [refer("L", f"{name}-{number}") for number in range(40)]
+        version_of(name, record("L"), *more).play(exchange)
+
+    schema_registry.fail_always(Fault("wide", wide))
+    known = RegisteredSchema(9, None, None, None, Schema('"a"', references=(refer("a", "1"),)))
+    with pytest.raises(ConfigurationError, match="1000 schemas"):
+        written(schema_registry, known, {})
+    assert len(schema_registry.requests) <= 1000
+
+
+def test_references_are_bounded_in_size(schema_registry: SchemaRegistryServer) -> None:
+    large = record("L") | {"doc": "x" * 1_000_000}
+    references = tuple(refer("L", f"s{number}") for number in range(50))
+    schema_registry.fail_always(version_of("s", large))
+    known = RegisteredSchema(9, None, None, None, Schema('"L"', references=references))
+    with pytest.raises(ConfigurationError, match="16777216 characters"):
+        written(schema_registry, known, {})
+    assert len(schema_registry.requests) == 17
 
 
 def test_a_reference_without_the_type_that_is_needed_is_an_error(schema_registry: SchemaRegistryServer) -> None:
