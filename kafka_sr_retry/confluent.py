@@ -24,6 +24,7 @@ from .request import BadAnswer, Operation, RegistryRequest
 from .schema import Schema
 
 try:
+    from confluent_kafka.schema_registry import RegisteredSchema as _RegisteredSchema
     from confluent_kafka.schema_registry import SchemaRegistryClient as _ConfluentClient
 except ImportError as missing:
     raise errors.ConfigurationError(
@@ -144,12 +145,19 @@ class _RestClient:
                 operation = "associations"
             case "DELETE", *_:
                 check = bool  # of anything: some of its answers are empty
+
+        def expects(content: Any) -> Any:
+            check(content)
+            if operation in _SCHEMAS:
+                _read(content)
+            return content
+
         return RegistryRequest.build(
             method,
             self._root + path,
             asked=f"{method} /{path}",
             operation=operation,
-            expects=lambda content: (check(content), content)[1],
+            expects=expects,
             query=query,
             content=body,
             registers=writes,
@@ -161,3 +169,13 @@ class _RestClient:
 def _is_there(content: Any) -> None:
     if content is None:
         raise BadAnswer("it is not JSON")
+
+
+_SCHEMAS = ("register", "look_up", "get_version", "get_schema")
+
+
+def _read(content: Any) -> None:
+    """Raises what Confluent's client would raise over an odd answer: so it is asked again."""
+    if hasattr(_RegisteredSchema, "from_dict"):
+        _RegisteredSchema.from_dict(content)
+        hash((content.get("guid"), content.get("version")))

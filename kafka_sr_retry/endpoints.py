@@ -329,12 +329,12 @@ class Endpoints:
         outages = [self._outages[name] for name in blockers]
         due = [outage.not_before for outage in outages if outage.prober is None]
         retry_after = max(0.0, min(due) - now) if due else SHORT_WAIT
-        if now >= call.deadline:
-            return Stop("total.timeout.ms is over", retry_after, waited_out=True)
-        if call.again is not None:
-            return Ask(call.again)
         if len(call.refused) > 1:
             return Stop("two endpoints have refused")
+        if now >= call.deadline:
+            return Stop("total.timeout.ms is over", retry_after, waited_out=not call.turned_away)
+        if call.again is not None:
+            return Ask(call.again)
         if call.asked:
             for url in self._candidates(call):
                 if self._outages[url].admits(now):

@@ -362,6 +362,37 @@ def test_an_alias_is_answered_with_the_real_subject(
     assert len(schema_registry.requests) <= 3
 
 
+@pytest.mark.skipif(not hasattr(confluent.RegisteredSchema, "from_dict"), reason="this confluent-kafka reads less")
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *({"metadata": odd} for odd in (5, [], {"properties": 5}, {"tags": 5})),
+        *({"ruleSet": odd} for odd in (5, [], {"domainRules": 5}, {"migrationRules": ["x"]})),
+        *({"references": odd} for odd in (5, "x", [[]], {"a": 1})),
+        *({"guid": odd} for odd in ({}, [])),
+        {"version": {}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.lookup_schema("orders-value", avro()).schema_id,
+        lambda client: client.register_schema("orders-value", avro()),
+        lambda client: client.get_version("orders-value", 1).schema_id,
+    ],
+    ids=["look up", "register", "version"],
+)
+def test_an_odd_answer_is_asked_again(
+    client: SchemaRegistryClient, schema_registry: SchemaRegistryServer, ask: Callable[[Any], Any], odd: dict[str, Any]
+) -> None:
+    schema_registry.register("orders-value", AVRO)
+    stored = {"id": 7, "subject": "orders-value", "version": 1, "schema": AVRO}
+    schema_registry.fail_next(answer(200, json.dumps(stored | odd)))
+    assert ask(client) == 1
+    assert len(schema_registry.requests) == 2
+
+
 @pytest.mark.parametrize("bad", ["{}", '{"id":1}', '{"schema":null}', '{"schema":{}}', '"text"'])
 def test_a_schema_by_id_is_a_schema(
     client: SchemaRegistryClient, schema_registry: SchemaRegistryServer, bad: str

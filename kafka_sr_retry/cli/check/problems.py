@@ -127,7 +127,11 @@ def _of_answers(seen: Seen, found: EndpointFindings, needs_writes: bool) -> Iter
         answer = seen.answers.get(name)
         if answer is None or answer.kind in ("success", "not_found", "token_expired"):
             continue
-        if answer.kind in ("forbidden", "no_leader", "read_only") and not needs_writes and name == "register":
+        if (
+            answer.kind in ("forbidden", "no_leader", "read_only", "not_permitted")
+            and not needs_writes
+            and name == "register"
+        ):
             continue
         if answer.kind == "wrong_path" and name == "config":
             continue  # the look-up's answer tells whether it is a registry
@@ -142,7 +146,8 @@ def _of_answer(seen: Seen, answer: Answer, said: str) -> Problem:
     if code == "unauthorized":
         code = "credentials_refused" if seen.shows_credentials else "credentials_missing"
     what = _words(answer)
-    advice = _ADVICE.get(code) or answer.row.advice
+    pages = answer.row.advice if code == "not_a_registry" else ""
+    advice = pages or _ADVICE.get(code) or answer.row.advice
     if code == "tls":
         what, advice = _tls_trouble(seen, what)
     if code == "broken_connection" and len(seen.answers) == 1:
