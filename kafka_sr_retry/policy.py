@@ -207,7 +207,7 @@ TABLE: tuple[Row, ...] = (
     Row("read_only", Action.REFUSE, status={422}, error_code={42205}, says={"read-only", "read only", "readonly"},
         error=InvalidSchemaError, look_up=True, remembered_for=1,
         advice="The registry or subject is read-only: register where it may be written, or set its mode to READWRITE."),
-    Row("not_permitted", Action.REFUSE, status={422}, error_code={42205}, says={"import mode"},
+    Row("not_permitted", Action.REFUSE, status={422}, error_code={42205}, says={"import mode", "read-write mode"},
         error=InvalidSchemaError, look_up=True, remembered_for=1,
         advice="In mode IMPORT a schema is registered with its id, in no other mode: set the subject's mode to "
                "READWRITE to register without one."),

@@ -390,6 +390,24 @@ def test_confluents_client_changes_configuration_and_modes(confluent: SchemaRegi
 # -- the server -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("by", ["method", "config"])
+def test_an_alias_is_answered_for_the_subject_that_it_stands_for(
+    ask: Http, schema_registry: SchemaRegistryServer, by: str
+) -> None:
+    if by == "method":
+        schema_registry.alias("eu.orders-value", "shop-order")
+    else:
+        assert ask("PUT", "/config/eu.orders-value", {"alias": "shop-order"}).status == 200
+    request = {"schema": '"string"'}
+    assert ask("POST", "/subjects/eu.orders-value/versions", request).json == {"id": 1}
+    for answer in (
+        ask("POST", "/subjects/eu.orders-value", request).json,
+        ask("GET", "/subjects/eu.orders-value/versions/latest").json,
+    ):
+        assert (answer["subject"], answer["version"]) == ("shop-order", 1)
+    assert ask("GET", "/subjects").json == ["shop-order"]
+
+
 def test_requests_are_recorded_as_they_came(ask: Http, schema_registry: SchemaRegistryServer) -> None:
     body = json.dumps({"schema": ORDER}).encode()
     ask("POST", "/subjects/a%2Fb/versions?normalize=true", iter([body[:9], body[9:]]), X_Mine="1")

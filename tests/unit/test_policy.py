@@ -161,6 +161,7 @@ def test_a_refusal_is_remembered_only_where_it_is_final(outcome: Outcome) -> Non
     [
         (answer(422, 42205, message="Subject x is in read-only mode"), "read_only", "is read-only", "IMPORT"),
         (answer(422, 42205, message="Subject x is in import mode"), "not_permitted", "IMPORT", "read-only"),
+        (answer(422, 42205, message="Subject x is not in read-write mode"), "not_permitted", "IMPORT", "read-only"),
         (answer(422, 42205, message="Subject x is not in import mode"), "not_permitted", "IMPORT", "read-only"),
         (answer(422, 42205, message="Overwrite schema with id 7 is not permitted."), "not_permitted", "id", "read-"),
         (answer(422, 42205), "not_permitted", "registry's words", "read-only"),
