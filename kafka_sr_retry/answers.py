@@ -167,14 +167,16 @@ def registered(subject: str, schema: Schema, *, normalized: bool) -> Callable[[A
     return expects
 
 
-def version_of(subject: str) -> Callable[[Any], RegisteredSchema]:
+def version_of(subject: str, number: int | None = None) -> Callable[[Any], RegisteredSchema]:
     """Reads the answer to a question for a version of ``subject``, which may be an alias, into a
-    ``RegisteredSchema``."""
+    ``RegisteredSchema``. ``number``: of the version, where one was asked for by its number."""
 
     def expects(content: Any) -> RegisteredSchema:
         answer = _object(content)
-        schema, named = _schema(answer), _subject(answer) or subject
-        return RegisteredSchema(_id(answer), _guid(answer), named, _version(answer), schema)
+        schema, named, told = _schema(answer), _subject(answer) or subject, _version(answer)
+        if number is not None and told not in (None, number):
+            raise BadAnswer(f"it is version {told}")
+        return RegisteredSchema(_id(answer), _guid(answer), named, told, schema)
 
     return expects
 

@@ -440,7 +440,7 @@ class SchemaRegistryClient:
             query={"deleted": bool(deleted) or None, "format": _format(fmt, "fmt")},
             asked=f"get version {version} of subject {subject!r}",
             operation="get_version",
-            expects=answers.version_of(subject),
+            expects=answers.version_of(subject, version if isinstance(version, int) else None),
         )
 
     def _ask(

@@ -201,6 +201,15 @@ def test_the_subject_of_a_version_is_the_one_that_the_registry_names() -> None:
     assert expects(STORED | {"subject": None}).subject == "an-alias"
 
 
+@pytest.mark.parametrize(("number", "told", "good"), [(1, 1, True), (2, 1, False), (2, None, True), (None, 1, True)])
+def test_a_version_is_the_one_that_was_asked_for(number: int | None, told: int | None, good: bool) -> None:
+    expects = answers.version_of("orders-value", number)
+    request: RegistryRequest[Any] = RegistryRequest.build("GET", "/x", asked="get", operation="other", expects=expects)
+    body = json.dumps(STORED | {"version": told}).encode()
+
+    assert (answers.read(Reply(URL, status=200, body=body), request).broke is None) is good
+
+
 def test_with_normalization_the_registry_may_return_another_text() -> None:
     assert read(200, {"id": 7, "schema": OTHER}, normalized=True).value.schema_id == 7
 
