@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count(1)
 
+_NOTHING_YET = "nothing yet"
 _TRY_AGAIN = "Nothing was sent to Kafka: produce the object again later."
 
 
@@ -138,13 +139,16 @@ class _Story:
         if row.action is Action.ELSEWHERE and (self.refusal is None or heard.weight >= self.refusal.weight):
             self.refusal = heard
 
-    def tell(self, seconds: float, due: float) -> None:
-        """Publishes what is known."""
+    def tell(self, seconds: float, due: float, asking: str = "") -> None:
+        """Publishes what is known; ``asking``: the endpoint that has not answered yet."""
         if self.registration is None:
             failure = self.failure(self.last, RegistryUnavailableError, seconds, "")
         else:
             attempts = self.registration.attempts + self.attempts
             failure = replace(self.registration, error=RegistryUnavailableError, attempts=attempts, remembered_for=0.0)
+        if asking:
+            answers = failure.answers if asking in dict(failure.answers) else (*failure.answers, (asking, _NOTHING_YET))
+            failure = replace(failure, answers=answers, attempts=failure.attempts + 1)
         self.publish(SoFar(failure, due))
 
     def refused(self, heard: _Heard, seconds: float) -> Failure:
@@ -290,6 +294,7 @@ class Retrying:
         }
         self._emit(AttemptStartEvent(**common, url=_shown(request, endpoint + request.path), headers=given))
         began = self._clock.now()
+        story.tell(began - call.began, 0.0, asking=endpoint)
         seconds = min(self._request_timeout, call.deadline - began)
         reply = self._transport.attempt(
             request, endpoint, request_id=request_id, seconds=seconds, headers={**given, **access.headers}

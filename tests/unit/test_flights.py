@@ -350,6 +350,23 @@ def test_a_listener_that_blocks_hides_no_answer(schema_registry: SchemaRegistryS
     assert waiting.leave(schema_registry, at_once).error_code == 50001
 
 
+def test_who_leaves_during_an_attempt_hears_that_it_was_made(schema_registry: SchemaRegistryServer) -> None:
+    asked = threading.Event()
+
+    def play(exchange: Exchange) -> None:
+        asked.set()
+        exchange.wait(GUARD)
+
+    schema_registry.fail_always(Fault("hangs", play))
+    with SchemaRegistryClient({"url": schema_registry.url}) as client:
+        Caller(lambda: client.register_schema("s", Schema('"string"')))
+        assert asked.wait(GUARD)
+        told = at_once(client)
+
+    assert isinstance(told, RegistryUnavailableError)
+    assert f"{schema_registry.url} answered nothing yet (1 attempt in 0." in str(told)
+
+
 def test_who_leaves_during_the_look_up_hears_of_the_registration(schema_registry: SchemaRegistryServer) -> None:
     schema_registry.fail_next(error(403))
     waiting = Waiting(RetryEvent, RESTING)
