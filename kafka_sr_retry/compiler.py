@@ -34,6 +34,7 @@ from decimal import Decimal
 from functools import cached_property, lru_cache
 from itertools import count
 from operator import itemgetter
+from types import CodeType
 from typing import Any
 from uuid import UUID
 
@@ -115,14 +116,11 @@ def compile_writer(schema: Any, named: Mapping[str, Any], prefix: bytes, other: 
     Raises:
         Unsuitable: the schema is too large or too deep, or has a union that no exact type decides.
     """
-    source = _Source(schema, named, prefix)
-    filename = f"<writer {next(_functions)} of kafka_sr_retry>"
+    source, code = _compiled(schema, named, prefix)
     scope = {**_helpers(), **source.constants, "Other": Other, "AvroEncodingError": AvroEncodingError, "other": other}
-    try:
-        exec(compile(source.text, filename, "exec"), scope)
-    except (SyntaxError, RecursionError, MemoryError) as error:  # more nested blocks than CPython compiles
-        raise Unsuitable(str(error)) from error
+    exec(code, scope)
     write: Write = scope["write"]
+    filename = code.co_filename
     linecache.cache[filename] = (len(source.text), None, source.text.splitlines(keepends=True), filename)
     weakref.finalize(write, linecache.cache.pop, filename, None).atexit = False
     return write
@@ -130,7 +128,15 @@ def compile_writer(schema: Any, named: Mapping[str, Any], prefix: bytes, other: 
 
 def source_of(schema: Any, named: Mapping[str, Any], prefix: bytes) -> str:
     """The text of the function that ``compile_writer`` makes, for people; raises ``Unsuitable`` as it does."""
-    return _Source(schema, named, prefix).text
+    return _compiled(schema, named, prefix)[0].text
+
+
+def _compiled(schema: Any, named: Mapping[str, Any], prefix: bytes) -> tuple[_Source, CodeType]:
+    source = _Source(schema, named, prefix)
+    try:
+        return source, compile(source.text, f"<writer {next(_functions)} of kafka_sr_retry>", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # more nested blocks than CPython compiles
+        raise Unsuitable(str(error)) from error
 
 
 @dataclass(eq=False)

@@ -1,32 +1,425 @@
-"""Objects that hold their fields as attributes, as dicts: dataclasses, attrs and pydantic, at any depth."""
+"""Objects of all kinds as plain lists and dicts, which can be read again.
+
+A value is read **once**: what is written is what one pass over it gave. fastavro may read it several times, as it looks
+for a union's branch or for the place that does not fit; by then an iterator is used up. So what is not made of exact
+dicts and lists, or holds its fields as attributes, is copied first, by the schema: nothing is read but what the schema
+asks for.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import math
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import cached_property, lru_cache
 from typing import Any
+from uuid import UUID
+
+from .misfit import (
+    HOLDERS,
+    NESTED,
+    Judge,
+    Misfit,
+    has_writer,
+    hinted,
+    in_map,
+    is_sequence,
+    joined,
+    kind_of,
+    missing,
+    none_of,
+    raising,
+    resolved,
+    shown,
+)
+
+_SHALLOW = 30
+
+_SCALARS = frozenset(
+    (type(None), bool, int, float, str, bytes, bytearray, Decimal, date, datetime, time, UUID)
+)  # fmt: skip
+_DICT, _LIST = _SCALARS | {dict}, _SCALARS | {list, tuple}
+
+_Deep = Callable[[Any, int], bool]
+"""(value, depth) -> whether it can be read again."""
+
+_Check = tuple[frozenset[type], _Deep]
+"""The exact types of what surely can be read again, and what says so of others."""
 
 
-def as_record(value: Any) -> Any:
-    """``value`` with each such object as a dict by its field names; ``value`` itself where there is none."""
-    names = _field_names(value)
-    if names is not None:
-        return {name: as_record(getattr(value, name)) for name in names}
-    if isinstance(value, Mapping):
-        converted = {key: as_record(item) for key, item in value.items()}
-        return value if all(converted[key] is value[key] for key in converted) else converted
-    if type(value) in (list, tuple):
-        items = [as_record(item) for item in value]
-        return value if all(a is b for a, b in zip(items, value, strict=True)) else type(value)(items)
-    return value
+class Plainness:
+    """Whether a schema's values are plain already. Only what can hold others is looked at.
+
+    Attributes:
+        types: the exact types of those that are; ``None`` where all are.
+    """
+
+    def __init__(self, schema: Any, named: Mapping[str, Any]) -> None:
+        self._named = named
+        self._records: dict[int, list[tuple[str, frozenset[type], _Deep]]] = {}
+        check = self._of(schema)
+        self.types = check and check[0]
+        self._deep = check[1] if check else _is_plain
+
+    def __call__(self, value: Any) -> bool:
+        try:
+            return self._deep(value, 0)
+        except Exception:  # noqa: BLE001 another thread changes it, or it has methods of its own
+            return False
+
+    def _of(self, schema: Any) -> _Check | None:
+        """``None`` where all values can be read again."""
+        kind, schema = resolved(schema, self._named)
+        if kind == "fixed" or has_writer(schema):
+            return _SCALARS, _is_leafs
+        if kind == "union":
+            return self._of_union(schema)
+        if kind == "record":
+            return self._of_record(schema)
+        if kind not in HOLDERS:
+            return None
+        items = self._of(schema["items" if kind == "array" else "values"])
+        if items is None:
+            return (_LIST if kind == "array" else _DICT), _is_leafs
+        types, deep = items
+        own = (list, tuple) if kind == "array" else (dict,)
+
+        def holder(value: Any, depth: int) -> bool:
+            if type(value) not in own:
+                return type(value) in _SCALARS or _is_leaf(type(value))
+            inner = value.values() if type(value) is dict else value
+            if types.issuperset(map(type, inner)):
+                return True
+            return depth < _SHALLOW and all(type(item) in types or deep(item, depth + 1) for item in inner)
+
+        return _SCALARS, holder
+
+    def _of_record(self, schema: Any) -> _Check:
+        key = id(schema)
+        if key not in self._records:
+            fields = self._records[key] = []
+            for field in schema["fields"]:
+                check = self._of(field["type"])
+                if check is not None:
+                    fields.append((field["name"], *check))
+            if not fields:
+                del self._records[key]
+                return _DICT, _is_leafs
+        fields = self._records[key]
+
+        def record(value: Any, depth: int) -> bool:
+            if type(value) is not dict:
+                return type(value) in _SCALARS or _is_leaf(type(value))
+            if depth >= _SHALLOW:
+                return False
+            for name, types, deep in fields:
+                one = value.get(name)
+                if type(one) not in types and not deep(one, depth + 1):
+                    return False
+            return True
+
+        return _SCALARS, record
+
+    def _of_union(self, union: list[Any]) -> _Check | None:
+        checks = [check for check in map(self._of, union) if check is not None]
+        if len(checks) != 1:
+            return (_SCALARS, _is_plain) if checks else None
+        types, deep = checks[0]
+        return types - {tuple}, lambda value, depth: (_is_plain if type(value) is tuple else deep)(value, depth)
 
 
-def _field_names(value: Any) -> Iterable[str] | None:
+def _is_leafs(value: Any, depth: int) -> bool:
+    return type(value) in _SCALARS or _is_leaf(type(value))
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """The same, whatever the schema."""
     kind = type(value)
+    if kind not in (dict, list, tuple):
+        return kind in _SCALARS or _is_leaf(kind)
+    inner = value.values() if kind is dict else value
+    return _SCALARS.issuperset(map(type, inner)) or (
+        depth < _SHALLOW and all(_is_plain(item, depth + 1) for item in inner)
+    )
+
+
+def _holds_nothing(kind: type) -> bool:
+    """Whether nothing can be read from such an object that another reading would not find."""
+    if issubclass(kind, (str, bytes, bytearray, int, float)):
+        return True
+    return not any(hasattr(kind, name) for name in ("__iter__", "__getitem__", "get", "items")) and not is_record(kind)
+
+
+_is_leaf: Callable[[type], bool] = lru_cache(maxsize=512)(_holds_nothing)
+
+
+class Unfit(Exception):  # noqa: N818
+    """A value that cannot be copied, as it does not fit."""
+
+    def __init__(self, misfit: Misfit) -> None:
+        super().__init__()
+        self.misfit = misfit
+
+
+class _TooDeep(Unfit):
+    """It ends the copying, whichever of a union's branches it was for."""
+
+
+class Copy:
+    """One object's way to plain values.
+
+    A union's branch is chosen here only for objects with attributes, or for mappings that hold some; else the copy
+    keeps what fastavro chooses by.
+    """
+
+    def __init__(self, named: Mapping[str, Any], options: Mapping[str, bool]) -> None:
+        self._named = named
+        self._options = options
+        self._judge = Judge(named, options, math.inf)
+        self._kept: list[Any] = []  # what is known by its id
+        self._read: dict[int, list[Any]] = {}
+        self._tried: dict[tuple[int, int], Any] = {}
+
+    def of(self, schema: Any, value: Any, path: str = "", depth: int = 0, *, in_union: bool = False) -> Any:
+        """The copy.
+
+        Args:
+            path, depth: where it stands.
+            in_union: as a union's branch, for which fastavro takes less.
+
+        Raises:
+            Unfit: an object lacks a field, it could not be read, or it is nested too deep.
+        """
+        kind, schema = resolved(schema, self._named)
+        if type(value) in _SCALARS:
+            return value
+        if depth > NESTED:
+            raise _TooDeep(too_deep())
+        if has_writer(schema):
+            return self._once(schema, value, path, iter) if isinstance(value, Iterator) else value
+        if kind == "union":
+            return self._in_union(schema, value, path, depth, in_union)
+        if kind not in HOLDERS:
+            return _fixed(value) if kind == "fixed" and not in_union else value
+        if getattr(type(value), "__pydantic_root_model__", False):
+            value = value.root
+        copy = self._record if kind == "record" else self._array if kind == "array" else self._map
+        return copy(schema, value, path, depth + 1, in_union)
+
+    def _record(self, schema: Any, value: Any, path: str, depth: int, in_union: bool) -> Any:
+        names = [field["name"] for field in schema["fields"]]
+        if isinstance(value, Mapping) or (hasattr(type(value), "get") and not in_union and not is_record(type(value))):
+            found = self._by_keys(schema, names, value, path)
+        elif is_record(type(value)):
+            found = self._by_attributes(schema, names, value, path)
+        else:
+            return value
+        for field in schema["fields"]:
+            name = field["name"]
+            if name in found:
+                found[name] = self.of(field["type"], found[name], joined(path, name), depth, in_union=in_union)
+        return found
+
+    def _by_keys(self, schema: Any, names: list[str], value: Any, path: str) -> dict[Any, Any]:
+        if type(value) is dict:
+            return value.copy()
+        try:
+            found = {name: value.get(name) for name in [*names, "-type"] if name in value}
+            if any(self._options.values()):
+                found |= dict.fromkeys(value.keys() - found.keys())
+            return found
+        except Exception as error:  # noqa: BLE001 objects raise what they like
+            raise Unfit(raising(path, schema, value, error)) from None
+
+    def _by_attributes(self, schema: Any, names: list[str], value: Any, path: str) -> dict[Any, Any]:
+        fields = _fields(value)
+        found: dict[Any, Any] = {}
+        for field in schema["fields"]:
+            name = field["name"]
+            attribute = fields.attribute(name)
+            if attribute is not None:
+                found[name] = self._attribute(field["type"], value, attribute, joined(path, name))
+            elif "default" not in field:
+                raise Unfit(missing(joined(path, name), field))
+        if any(self._options.values()):
+            taken = {fields.attribute(name) for name in names}
+            found |= dict.fromkeys(name for name in fields.own if name not in taken)
+        return found
+
+    def _attribute(self, schema: Any, value: Any, name: str, path: str) -> Any:
+        try:
+            return getattr(value, name)
+        except Exception as error:  # noqa: BLE001 a property raises what it likes
+            raise Unfit(raising(path, schema, value, error)) from None
+
+    def _array(self, schema: Any, value: Any, path: str, depth: int, in_union: bool) -> Any:
+        if isinstance(value, (memoryview, array)) or _is_leaf(type(value)) or (in_union and not is_sequence(value)):
+            return value
+        if not hasattr(type(value), "__iter__") and not hasattr(type(value), "__getitem__"):
+            return value
+        items = self._once(schema, value, path, iter)
+        kind, _ = resolved(schema["items"], self._named)
+        if kind not in HOLDERS and kind not in ("union", "fixed") and not has_writer(schema["items"]):
+            return items
+        return [
+            self.of(schema["items"], item, f"{path}[{index}]", depth, in_union=in_union)
+            for index, item in enumerate(items)
+        ]
+
+    def _map(self, schema: Any, value: Any, path: str, depth: int, in_union: bool) -> Any:
+        if is_record(type(value)) and not isinstance(value, Mapping):
+            pairs = [(name, self._attribute(schema, value, name, joined(path, name))) for name in _fields(value).own]
+        elif isinstance(value, Mapping) or (hasattr(type(value), "items") and not in_union):
+            pairs = self._once(schema, value, path, lambda mapping: mapping.items())
+        else:
+            return value
+        copied = {
+            key: self.of(schema["values"], item, path + in_map(key), depth, in_union=in_union) for key, item in pairs
+        }
+        if len(copied) < len(pairs):
+            raise Unfit(Misfit(path, shown(schema), f"{kind_of(value)} that has a key twice"))
+        return copied
+
+    def _once(self, schema: Any, value: Any, path: str, read: Callable[[Any], Any]) -> list[Any]:
+        """What one pass over it gives, however often it is asked for."""
+        if id(value) not in self._read:
+            try:
+                found = list(read(value))
+            except Exception as error:  # noqa: BLE001 iterators raise what they like
+                raise Unfit(raising(path, schema, value, error)) from None
+            self._kept.append(value)
+            self._read[id(value)] = found
+        return self._read[id(value)]
+
+    def _in_union(self, union: list[Any], value: Any, path: str, depth: int, in_union: bool) -> Any:
+        if isinstance(value, tuple):
+            branch = hinted(union, value[0]) if len(value) == 2 else None
+            if branch is None:
+                return value
+            return value[0], self.of(branch, value[1], path, depth, in_union=in_union)
+        kinds = ("array",) if is_sequence(value) else ("record", "map")
+        branches = [branch for branch in union if resolved(branch, self._named)[0] in kinds]
+        is_object = is_record(type(value)) and not isinstance(value, Mapping)
+        if not branches or not (is_object or isinstance(value, (Mapping, Sequence, array))) or _is_plain(value, 0):
+            return value
+        if len(branches) == 1 and not is_object:
+            return self.of(branches[0], value, path, depth, in_union=True)
+        return self._chosen(union, branches, value, path, depth)
+
+    def _chosen(self, union: list[Any], branches: list[Any], value: Any, path: str, depth: int) -> Any:
+        """The copy for the branch that fastavro would choose for the dict of it: the first map, or the record with
+        most of its fields; a record's with its name."""
+        chosen, most, failures = None, -1, []
+        for branch in branches:
+            copied = self._try(branch, value, path, depth)
+            if isinstance(copied, Unfit):
+                inner = copied.misfit.path.removeprefix(path).removeprefix(".")
+                failure: Misfit | None = dataclasses.replace(copied.misfit, path=inner)
+            else:
+                failure = self._judge.find(branch, copied, validating=True)
+            if failure:
+                failures.append(failure)
+                continue
+            kind, schema = resolved(branch, self._named)
+            if kind != "record":
+                chosen = copied
+                break
+            fields = sum(field["name"] in copied for field in schema["fields"])
+            if fields > most:
+                chosen, most = ((schema["name"], copied) if schema["type"] == "record" else copied), fields
+        if chosen is None:
+            raise Unfit(none_of(union, value, failures).under(path))
+        return chosen
+
+    def _try(self, branch: Any, value: Any, path: str, depth: int) -> Any:
+        """The copy for a branch, or why there is none; made once, as unions in unions would double the work."""
+        key = (id(resolved(branch, self._named)[1]), id(value))
+        if key not in self._tried:
+            self._kept.append(value)
+            try:
+                self._tried[key] = self.of(branch, value, path, depth, in_union=True)
+            except _TooDeep:
+                raise
+            except Unfit as unfit:
+                self._tried[key] = unfit
+        return self._tried[key]
+
+
+def too_deep() -> Misfit:
+    return Misfit("", f"at most {NESTED} records, arrays and maps within one another", "more")
+
+
+def _fixed(value: Any) -> Any:
+    """The bytes that fastavro would take: it compares the size of a fixed with the number of items."""
+    try:
+        return bytes(memoryview(value))
+    except TypeError:
+        return value
+
+
+class _fields:  # noqa: N801
+    """The names of an object's fields.
+
+    Attributes:
+        own: names that it was declared with, or was given besides (pydantic's extra fields).
+    """
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        kind = type(value)
+        declared = _declared(kind)
+        extra = getattr(value, "__pydantic_extra__", None) or ()
+        if "__fields__" in dir(kind) and not hasattr(kind, "model_fields"):  # pydantic 1 keeps them with the fields
+            extra = vars(value)
+        self.own = list(dict.fromkeys((*(declared or ()), *extra)))
+
+    def attribute(self, name: str) -> str | None:
+        """The attribute that holds a schema's field, ``None`` where there is none."""
+        if name in self.own or name in getattr(self._value, "__dict__", ()):
+            return name
+        kind = type(self._value)
+        for base in kind.__mro__:
+            if isinstance(vars(base).get(name), (property, cached_property)):
+                return name
+        return _aliases(kind).get(name)
+
+
+def is_record(kind: type) -> bool:
+    return _declared(kind) is not None
+
+
+def _found_fields(kind: type) -> list[str] | None:
+    """Names of the fields that a class of such objects declares; ``None`` for other classes."""
     if dataclasses.is_dataclass(kind):
         return [field.name for field in dataclasses.fields(kind)]
     if hasattr(kind, "__attrs_attrs__"):
         return [attribute.name for attribute in kind.__attrs_attrs__]
-    # pydantic 2's and 1's; 2 warns of the older one
-    fields = kind.model_fields if hasattr(kind, "model_fields") else getattr(kind, "__fields__", None)
+    fields = _pydantic(kind)
     return list(fields) if isinstance(fields, Mapping) else None
+
+
+_declared: Callable[[type], list[str] | None] = lru_cache(maxsize=512)(_found_fields)
+
+
+def _pydantic(kind: type) -> Any:
+    """pydantic 2's fields and 1's; 2 warns of the older one."""
+    return kind.model_fields if hasattr(kind, "model_fields") else getattr(kind, "__fields__", None)
+
+
+def _found_aliases(kind: type) -> dict[str, str]:
+    """Attributes by the names under which pydantic writes them."""
+    fields = getattr(kind, "__pydantic_fields__", None) or _pydantic(kind)
+    fields = {**fields} if isinstance(fields, Mapping) else {}
+    computed = getattr(kind, "model_computed_fields", None)
+    fields |= {**computed} if isinstance(computed, Mapping) else {}
+    found = {
+        getattr(field, "serialization_alias", None) or getattr(field, "alias", None): name
+        for name, field in fields.items()
+    }
+    return {alias: name for alias, name in found.items() if isinstance(alias, str)}
+
+
+_aliases: Callable[[type], dict[str, str]] = lru_cache(maxsize=512)(_found_aliases)

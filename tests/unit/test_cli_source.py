@@ -53,6 +53,14 @@ def test_what_is_left_to_fastavro_is_said(source: Any) -> None:
     assert "order.avsc: fastavro writes these records: a union that no exact type decides\n" in result.output
 
 
+def test_what_cpython_does_not_compile_is_said(source: Any) -> None:
+    kind: Any = "long"
+    for _ in range(21):
+        kind = {"type": "array", "items": kind}
+    result = source(kind)
+    assert (result.exit_code, "fastavro writes these records" in result.output) == (1, True)
+
+
 @pytest.mark.parametrize(("schema", "error"), [(ORDER, "unknown type 'shop.Item'"), ("{", "not an Avro schema")])
 def test_a_schema_of_no_use_is_an_error(source: Any, schema: Any, error: str) -> None:
     result = source(schema)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import subprocess
+import sys
 import uuid
 from collections import deque
 from io import BytesIO
@@ -23,6 +25,8 @@ from kafka_sr_retry import (
     Schema,
     record_subject_name_strategy,
 )
+from kafka_sr_retry.encoding import AvroSchema, full_name
+from kafka_sr_retry.misfit import Judge
 
 PREFIX = b"\0\0\0\0\7"
 SECRET = "hunter2"
@@ -94,6 +98,20 @@ CASH = record("Cash", cents="long")
         (record(paid=[CARD, CASH]), {"paid": {"number": 5}}, "paid", "Card", "dict"),
         (record(n="long"), {"n": 2**63}, "n", "long", "int"),
         (record(n="double"), {"n": SECRET}, "n", "double", "str"),
+        (record(n="long"), {"n": 2**63}, "n", "long", "-9223372036854775808 to 9223372036854775807"),
+        (record(n=["null", "int"]), {"n": 2**31}, "n", "null, int", "range of int, -2147483648 to 2147483647"),
+        (record(n="double"), {"n": 10**400}, "n", "double", "int out of the range of double"),
+        (record(n=["null", "double"]), {"n": 10**400}, "n", "double", "out of the range"),
+        (record(ok="boolean"), {}, "ok", "boolean", "missing"),
+        (record(rows=array(record("I", ok="boolean"))), {"rows": [{"ok": 1}, {}]}, "rows[1].ok", "boolean", "missing"),
+        (record(raw="bytes"), {}, "raw", "bytes", "missing"),
+        (record(s="string"), {"s": "\ud800"}, "s", "string", "surrogate"),
+        (record(s=["null", "string"]), {"s": "\ud800"}, "s", "string", "surrogate"),
+        (record(m=mapping("long")), {"m": {"\ud800": 1}}, "m", "string keys", "surrogate"),
+        (record(u=["null", "long"]), {"u": (1, 2, 3)}, "u", "null, long", "tuple"),
+        (record(hash=["null", FIXED]), {"hash": b"12345"}, "hash", "null, 4 bytes", "bytes of 5 bytes"),
+        (record(prices=mapping("long")), {"prices": {"k" * 1000: SECRET}}, f"prices['{'k' * 50}'...]", "long", "str"),
+        (record(e=["null", ENUM]), {"e": SECRET}, "e", "HEARTS", "str"),
     ],
 )  # fmt: skip
 def test_a_misfit_names_its_place(schema: Any, value: Any, path: str, expected: str, actual: str) -> None:
@@ -104,6 +122,54 @@ def test_a_misfit_names_its_place(schema: Any, value: Any, path: str, expected: 
     assert path in str(error)
     assert "Nothing was sent" in str(error)
     assert SECRET not in str(error)
+
+
+DECIMAL = logical("bytes", "decimal", precision=4, scale=2)
+FIXED_DECIMAL = {**FIXED, "size": 1, "logicalType": "decimal", "precision": 2, "scale": 0}
+
+
+@pytest.mark.parametrize("nullable", [lambda kind: kind, lambda kind: ["null", kind]], ids=["", "nullable"])
+@pytest.mark.parametrize(
+    ("kind", "value", "cause"),
+    [
+        (DECIMAL, decimal.Decimal("123.45"), "more digits than its precision, 4"),
+        (DECIMAL, decimal.Decimal("1.234"), "more digits after the point than its scale, 2"),
+        (DECIMAL, decimal.Decimal("NaN"), "no finite number"),
+        (FIXED_DECIMAL, decimal.Decimal("5E+2"), "its 1 bytes do not hold"),
+        (logical("int", "date"), "2026-13-01", "str"),
+        (logical("long", "timestamp-millis"), SECRET, "str"),
+    ],
+)  # fmt: skip
+def test_a_logical_type_tells_its_place_and_why(nullable: Any, kind: Any, value: Any, cause: str) -> None:
+    error = misfit(record(rows=array(record("Row", price=nullable(kind)))), {"rows": [{"price": value}]})
+    assert error.field_path == "rows[0].price"
+    assert cause in error.actual
+    assert kind["logicalType"] in error.expected
+    assert str(value) not in repr(error)
+
+
+def test_a_default_that_fastavro_does_not_write_is_named() -> None:
+    schema = record(raw="bytes")
+    schema["fields"][0]["default"] = "\u00ff"
+    assert misfit(schema, {}).field_path == "raw"
+
+
+@pytest.mark.parametrize("depth", [10, 60])
+def test_a_misfit_deep_in_unions_of_records_costs_no_more_each_level(depth: int) -> None:
+    """Each level would double the places to look at."""
+    two = {**record("B", n=["null", "A", "B"])}
+    parsed = AvroSchema(json.dumps(record("A", n=["null", "A", two])))
+    value: Any = {"n": SECRET}
+    for _ in range(depth):
+        value = {"n": value}
+    judge = Judge(parsed._named, {"strict": False, "strict_allow_default": False}, places=depth * 20)
+    assert judge.find(parsed._top, value) is not None
+
+
+def test_a_search_that_would_be_too_long_ends_without_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Judge.__init__, "__defaults__", (10,))
+    error = misfit(record(rows=array(ITEM)), {"rows": 100 * [{"price": 1.0}] + [{"price": SECRET}]})
+    assert (error.field_path, error.actual) == ("", "dict, which raised ValueError")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +183,7 @@ def test_a_misfit_names_its_place(schema: Any, value: Any, path: str, expected: 
         (["null", "long"], SECRET, "null, long", "str"),
         (array("long"), 5, "array", "int"),
         ("bytes", 5, "bytes", "int"),
+        ("bytes", "\ud800", "bytes", "surrogate"),
     ],
 )
 def test_a_misfit_of_the_object_itself_has_an_empty_path(schema: Any, value: Any, expected: str, actual: str) -> None:
@@ -397,6 +464,169 @@ def test_what_is_no_avro_schema_is_refused_at_construction(text: str) -> None:
 def test_an_unknown_type_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"shop\.Missing"):
         serializer(record(a="shop.Missing"))
+
+
+# -- what would end the process ----------------------------------------------------------------
+
+KEPT = """
+import json, sys, threading
+from dataclasses import make_dataclass
+from kafka_sr_retry import AvroEncodingError, ConfigurationError
+from kafka_sr_retry.encoding import AvroSchema
+
+def nested(make, inner, depth=20_000):
+    for _ in range(depth):
+        inner = make(inner)
+    return inner
+
+def held(value, key):
+    value[key] = value
+    return value
+
+def main():
+    try:
+        AvroSchema(SCHEMA).writer(b"")(VALUE, None)
+    except (AvroEncodingError, ConfigurationError) as error:
+        print(type(error).__name__, error)
+
+class Odd(dict): pass
+Node = make_dataclass("Node", ["next"])
+SELF = Node(None)
+SELF.next = SELF
+SCHEMA = {schema}
+VALUE = {value}
+threading.stack_size(512 * 1024)
+thread = threading.Thread(target=main)
+thread.start()
+thread.join()
+sys.stdout.flush()
+__import__("os")._exit(0)  # the interpreter's own end would follow VALUE down
+"""
+
+
+def ended(schema: str, value: str) -> str:
+    """What a process of its own says of them: one that dies is seen to."""
+    code = KEPT.replace("{schema}", schema).replace("{value}", value)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+LIST = record("N", next=["null", "N"])
+TREE = record("T", next=array("T"))
+MAPS = record("M", next=["null", mapping("M")])
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (LIST, "nested(lambda v: {'next': v}, None)"),
+        (LIST, "nested(lambda v: Odd(next=v), None)"),
+        (LIST, "nested(lambda v: {'next': v and ('N', v)}, None)"),
+        (LIST, "nested(Node, None)"),
+        (LIST, "SELF"),
+        (LIST, "held({}, 'next')"),
+        (record("S", next="S"), "held({}, 'next')"),
+        (record("A", next=["null", "A", record("B", next=["null", "A", "B"])]), "SELF"),
+        (record("A", next=["null", "A", record("B", next=["null", "A", "B"])]), "held({}, 'next')"),
+        (TREE, "nested(lambda v: {'next': iter([v])}, {'next': []})"),
+        (TREE, "nested(lambda v: {'next': (v,)}, {'next': []})"),
+        (MAPS, "nested(lambda v: {'next': {'k': v}}, {'next': None})"),
+    ],
+)
+def test_a_value_without_end_is_a_misfit(schema: Any, value: str) -> None:
+    assert "at most 100 records, arrays and maps within one another" in ended(repr(json.dumps(schema)), value)
+
+
+@pytest.mark.parametrize("value", ["nested(lambda v: Odd(next=v), None, 99)", "nested(Node, None, 99)"])
+def test_a_value_at_the_limit_is_written(value: str) -> None:
+    assert ended(repr(json.dumps(LIST)), value) == ""
+
+
+def with_default(kind: Any, default: Any, name: str = "R", **more: Any) -> dict[str, Any]:
+    schema = record(name, **more, f=kind)
+    schema["fields"][-1]["default"] = default
+    return schema
+
+
+def doubling(levels: int) -> dict[str, Any]:
+    """An empty record comes to twice as much with each level."""
+    schema = record("R0", x="null")
+    for level in range(1, levels):
+        schema = record(f"R{level}", a=schema, b=f"R{level - 1}")
+        for field in schema["fields"]:
+            field["default"] = {}
+    return schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        with_default("R", {"id": 1}, id="long"),
+        with_default("R", {}),
+        with_default(["R", "null"], {}),
+        with_default(["null", "R"], {}),
+        with_default(array("R"), [{}]),
+        with_default(mapping("R"), {"k": {}}),
+        with_default(with_default("R", {}, "Q"), {}),
+        {**with_default("R", {}), "type": "error"},
+        doubling(40),
+    ],
+)
+def test_a_default_without_end_is_refused(schema: Any) -> None:
+    assert "default of field" in ended(repr(json.dumps(schema)), "{}")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        with_default(["null", "R"], None),
+        with_default(array("R"), []),
+        with_default("R", {"f": {"f": []}}) | {"fields": [{"name": "f", "type": array("R"), "default": []}]},
+        with_default([record("Leaf"), "R"], {}),
+        doubling(10),
+    ],
+)
+def test_a_default_with_an_end_is_none_of_those(schema: Any) -> None:
+    assert AvroSchema(json.dumps(schema)).writer(b"")({}, None) == fastavros(schema, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'nested(lambda s: \'{"type":"array","items":%s}\' % s, \'"long"\')',
+        "nested(lambda s: '{\"type\":%s}' % s, '\"long\"')",
+        "'[' * 20_000 + '\"long\"' + ']' * 20_000",
+        '\'{"type":"record","name":"R","fields":[],"doc":\' + \'[\' * 20_000 + \']\' * 20_000 + \'}\'',
+    ],
+)
+def test_a_schema_nested_without_end_is_refused(text: str) -> None:
+    assert "nested more than 500 levels deep" in ended(text, "{}")
+
+
+def test_brackets_in_a_schemas_texts_are_not_counted() -> None:
+    texts = ["[" * 1000, "]" * 1000, '"[' * 1000, "\\" * 3 + '"{', "\\"]
+    for text in texts:
+        AvroSchema(json.dumps({**record(id="long"), "doc": text}))
+        with pytest.raises(ConfigurationError, match="nested"):
+            AvroSchema(json.dumps({**record(id="long"), "doc": text, "x": "X"}).replace('"X"', "[" * 600 + "]" * 600))
+
+
+def test_a_decimal_of_enormous_size_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="10000 bytes"):
+        AvroSchema(json.dumps({**FIXED_DECIMAL, "size": 10**10}))
+
+
+def test_a_union_cannot_pass_for_types_that_fastavro_has_parsed() -> None:
+    hidden = {"__fastavro_parsed": True, "__named_schemas": {"A": "A"}}
+    with pytest.raises(ConfigurationError, match="unknown type 'A'"):
+        AvroSchema(json.dumps(record(a="A")), [json.dumps([{**record("Z"), **hidden}])])
+
+
+@pytest.mark.parametrize("text", ["{", "", "[" * 100_000])
+def test_what_is_no_json_has_no_name(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        full_name(text)
 
 
 # -- to_dict and names -------------------------------------------------------------------------
