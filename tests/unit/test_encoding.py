@@ -489,6 +489,9 @@ def main():
     except (AvroEncodingError, ConfigurationError) as error:
         print(type(error).__name__, error)
 
+if sys.version_info >= (3, 11):  # its calls take no C stack
+    sys.setrecursionlimit(5_000)
+
 class Odd(dict): pass
 Node = make_dataclass("Node", ["next"])
 SELF = Node(None)
@@ -522,6 +525,7 @@ MAPS = record("M", next=["null", mapping("M")])
     [
         (LIST, "nested(lambda v: {'next': v}, None)"),
         (LIST, "nested(lambda v: Odd(next=v), None)"),
+        (LIST, "nested(lambda v: Odd(next=v), None, 300)"),
         (LIST, "nested(lambda v: {'next': v and ('N', v)}, None)"),
         (LIST, "nested(Node, None)"),
         (LIST, "SELF"),
