@@ -229,8 +229,11 @@ class Copy:
         try:
             found = {name: value.get(name) for name in [*names, "-type"] if name in value}
             if any(self._options.values()):
-                found |= dict.fromkeys(value.keys() - found.keys())
+                more = [key for key, _ in self._pairs(schema, value, path)]
+                found |= dict.fromkeys(key for key in more if key not in found)
             return found
+        except Unfit:
+            raise
         except Exception as error:  # noqa: BLE001 objects raise what they like
             raise Unfit(raising(path, schema, value, error)) from None
 
@@ -260,7 +263,10 @@ class Copy:
             return value
         if not hasattr(type(value), "__iter__") and not hasattr(type(value), "__getitem__"):
             return value
-        items = self._once(schema, value, path, iter)
+        if isinstance(value, Mapping):
+            items = [key for key, _ in self._pairs(schema, value, path)]
+        else:
+            items = self._once(schema, value, path, iter)
         kind, _ = resolved(schema["items"], self._named)
         if kind not in HOLDERS and kind not in ("union", "fixed") and not has_writer(schema["items"]):
             return items
@@ -273,7 +279,7 @@ class Copy:
         if is_record(type(value)) and not isinstance(value, Mapping):
             pairs = [(name, self._attribute(schema, value, name, joined(path, name))) for name in _fields(value).own]
         elif isinstance(value, Mapping) or (hasattr(type(value), "items") and not in_union):
-            pairs = self._once(schema, value, path, lambda mapping: mapping.items())
+            pairs = self._pairs(schema, value, path)
         else:
             return value
         copied = {
@@ -282,6 +288,9 @@ class Copy:
         if len(copied) < len(pairs):
             raise Unfit(Misfit(path, shown(schema), f"{kind_of(value)} that has a key twice"))
         return copied
+
+    def _pairs(self, schema: Any, value: Any, path: str) -> list[Any]:
+        return self._once(schema, value, path, lambda mapping: mapping.items())
 
     def _once(self, schema: Any, value: Any, path: str, read: Callable[[Any], Any]) -> list[Any]:
         """What one pass over it gives, however often it is asked for."""

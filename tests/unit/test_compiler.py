@@ -706,6 +706,13 @@ def test_an_iterator_that_stands_twice_in_a_value_is_read_once() -> None:
     assert by_serializer(both, {"a": numbers, "b": numbers}) == by_fastavro(both, {"a": [1, 2], "b": [1, 2]})
 
 
+def test_a_mapping_is_read_once_for_all_branches_of_a_union() -> None:
+    union = [record_of("A", k={"type": "enum", "name": "E", "symbols": ["x"]}), {"type": "map", "values": "null"}]
+    for options in ({}, {"strict": True}):
+        write = AvroSchema(json.dumps(union)).writer(PREFIX, **options)
+        assert write(OnceMapping({"k": "x"}), None) == by_fastavro(union, {"k": "x"}, **options)
+
+
 def test_an_iterator_that_no_array_is_written_from_is_not_touched() -> None:
     for kind in (
         "long",
