@@ -101,11 +101,15 @@ class AvroSchema:
         parsed, wrapped = self._parsed, self._wrapped
         options = {"strict": strict, "strict_allow_default": strict_allow_default}
         given = options if strict or strict_allow_default else {}
-        is_plain = Plainness(self._top, self._named)
-        plain = is_plain.types
+        plainness = Plainness(self._top, self._named)
+        types, deep = plainness.types, plainness.deep
 
         def write(value: Any, ctx: Any) -> bytes:
-            if plain is not None and type(value) not in plain and not is_plain(value):
+            try:
+                is_plain = type(value) in types or deep(value, 0)
+            except Exception:  # noqa: BLE001 objects of all kinds raise what they like
+                is_plain = False
+            if not is_plain:
                 value = self._copied(value, options)
             out = BytesIO()
             out.write(prefix)

@@ -54,21 +54,15 @@ class Plainness:
     """Whether a schema's values are plain already. Only what can hold others is looked at.
 
     Attributes:
-        types: the exact types of those that are; ``None`` where all are.
+        types: the exact types of those that surely are.
+        deep: (value, 0) -> whether another is. It may raise: another thread changes the value, or it has methods of its
+            own.
     """
 
     def __init__(self, schema: Any, named: Mapping[str, Any]) -> None:
         self._named = named
         self._records: dict[int, list[tuple[str, frozenset[type], _Deep]]] = {}
-        check = self._of(schema)
-        self.types = check and check[0]
-        self._deep = check[1] if check else _is_plain
-
-    def __call__(self, value: Any) -> bool:
-        try:
-            return self._deep(value, 0)
-        except Exception:  # noqa: BLE001 another thread changes it, or it has methods of its own
-            return False
+        self.types, self.deep = self._of(schema) or (_SCALARS, lambda value, depth: True)
 
     def _of(self, schema: Any) -> _Check | None:
         """``None`` where all values can be read again."""
