@@ -77,7 +77,7 @@ class AvroSchema:
             for field in kind.get("fields", ()):
                 if not isinstance(field.get("default"), (dict, list)):
                     continue
-                judge = Judge(self._named, _LENIENT, EXPANDED, remembers=False)
+                judge = Judge(self._named, _LENIENT, EXPANDED, thorough=True)
                 try:
                     for validating in (False, True):
                         judge.find(field["type"], field["default"], validating=validating)

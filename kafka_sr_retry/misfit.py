@@ -72,7 +72,8 @@ class Judge:
         named: the schema's named types, parsed.
         options: ``strict`` and ``strict_allow_default`` of fastavro.
         places: that it looks at before it raises ``TooMuch``, as it does where they are nested too deep.
-        remembers: what it found for a union, so that unions in unions do not double its work.
+        thorough: whether it looks at all branches that some version of fastavro may choose, and as often as fastavro.
+            Else it remembers what it found for a union, so that unions in unions do not double its work.
     """
 
     def __init__(
@@ -81,13 +82,13 @@ class Judge:
         options: Mapping[str, bool],
         places: float = 1_000_000,
         *,
-        remembers: bool = True,
+        thorough: bool = False,
     ) -> None:
         self._named = named
         self._options = options
         self._places = places
         self._nested = NESTED
-        self._found: dict[tuple[int, int, bool], tuple[Any, Misfit | None]] | None = {} if remembers else None
+        self._found: dict[tuple[int, int, bool], tuple[Any, Misfit | None]] | None = None if thorough else {}
 
     def find(self, schema: Any, value: Any, *, validating: bool = False) -> Misfit | None:
         """The first place, in the schema's order, where the value does not fit; ``validating``: as a union's branch."""
@@ -177,6 +178,8 @@ class Judge:
             if found is None:
                 if validating:
                     return None
+                if self._found is None:
+                    self.find(branch, value)
                 kind, record = resolved(branch, self._named)
                 if kind != "record":
                     chosen = branch

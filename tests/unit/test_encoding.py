@@ -570,6 +570,7 @@ def doubling(levels: int) -> dict[str, Any]:
         with_default("R", {}),
         with_default(["R", "null"], {}),
         with_default(["null", "R"], {}),
+        with_default([record("Leaf"), "R"], {}),  # fastavro 1.8 takes the second
         with_default(array("R"), [{}]),
         with_default(mapping("R"), {"k": {}}),
         with_default(with_default("R", {}, "Q"), {}),
@@ -578,7 +579,7 @@ def doubling(levels: int) -> dict[str, Any]:
     ],
 )
 def test_a_default_without_end_is_refused(schema: Any) -> None:
-    assert "default of field" in ended(repr(json.dumps(schema)), "{}")
+    assert ended(repr(json.dumps(schema)), "{}").startswith("ConfigurationError")
 
 
 @pytest.mark.parametrize(
@@ -587,7 +588,6 @@ def test_a_default_without_end_is_refused(schema: Any) -> None:
         with_default(["null", "R"], None),
         with_default(array("R"), []),
         with_default("R", {"f": {"f": []}}) | {"fields": [{"name": "f", "type": array("R"), "default": []}]},
-        with_default([record("Leaf"), "R"], {}),
         doubling(10),
     ],
 )
