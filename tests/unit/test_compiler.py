@@ -625,6 +625,9 @@ class OnceMapping(Mapping[Any, Any]):
     def __init__(self, given: Any, size: int = 0) -> None:
         self.given, self.iterator, self.size = given, iter(given), len(given) + size
 
+    def __bool__(self) -> bool:
+        return True
+
     def __iter__(self) -> Any:
         return self.iterator
 
@@ -640,6 +643,9 @@ class LazyList(list[Any]):
 
     def __init__(self, items: Any) -> None:
         self.later = items
+
+    def __bool__(self) -> bool:
+        return True
 
     def __iter__(self) -> Any:
         return iter(self.later)
@@ -657,7 +663,9 @@ MAPPINGS: list[Any] = [
 
 
 def oddly(choose: Random, value: Any) -> Any:
-    """The same value, held by other things than lists and dicts."""
+    """The same value, held by other things than lists and dicts, as true as these: fastavro takes any for a boolean."""
+    if not value:
+        return value
     if type(value) is list:
         return choose.choice(LISTS)([oddly(choose, item) for item in value])
     if type(value) is dict:
