@@ -42,7 +42,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kafka_sr_retry import AvroSerializer
-from kafka_sr_retry.compiler import compile_writer
+from kafka_sr_retry.avro.compiler import compile_writer
 from kafka_sr_retry.testing import KafkaMockCluster, SchemaRegistryServer
 
 PREFIX = b"\0\0\0\0\1"

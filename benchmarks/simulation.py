@@ -38,8 +38,8 @@ from pathlib import Path
 from typing import Any
 
 from kafka_sr_retry.config import ClientSettings, parse
-from kafka_sr_retry.endpoints import Ask, Call, Endpoints, Stop
-from kafka_sr_retry.policy import Outcome, decide
+from kafka_sr_retry.registry.endpoints import Ask, Call, Endpoints, Stop
+from kafka_sr_retry.registry.policy import Outcome, decide
 
 DOWN = 60.0
 RATE = 500

@@ -1,7 +1,6 @@
 """Avro for Kafka producers, with Schema Registry retries that carry the whole request."""
 
 from .builder import AvroSerializerBuilder
-from .client import SchemaRegistryClient
 from .errors import (
     AvroEncodingError,
     ConfigurationError,
@@ -13,6 +12,7 @@ from .errors import (
     SchemaRegistryError,
 )
 from .framing import header_schema_id_serializer, prefix_schema_id_serializer
+from .registry.client import SchemaRegistryClient
 from .schema import RegisteredSchema, Schema, SchemaReference
 from .serializer import AvroSerializer
 from .subjects import (

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import confluent_kafka
 from confluent_kafka import serialization
 
-from .client import SchemaRegistryClient
 from .config import split
 from .errors import ConfigurationError
+from .registry.client import SchemaRegistryClient
 from .serializer import AvroSerializer, ToDict
 
 __all__ = ["AvroSerializerBuilder"]

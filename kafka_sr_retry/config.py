@@ -14,11 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 from confluent_kafka import KafkaException, Producer
 
-from .answers import is_token
 from .errors import ConfigurationError
 from .events import Event
+from .registry.answers import is_token
+from .registry.tls import Pem, Tls
 from .schema import MAX_ID
-from .tls import Pem, Tls
 
 PREFIX = "schema.registry."
 """Before a client's key in a producer's configuration."""

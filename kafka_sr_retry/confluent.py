@@ -19,8 +19,9 @@ from urllib.parse import parse_qsl, quote, unquote
 
 import confluent_kafka
 
-from . import answers, client, errors
-from .request import BadAnswer, Operation, RegistryRequest
+from . import errors
+from .registry import answers, client
+from .registry.request import BadAnswer, Operation, RegistryRequest
 from .schema import Schema
 
 try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .request import Operation
+from .registry.request import Operation
 
 __all__ = [
     "AttemptEvent",

@@ -10,14 +10,14 @@ from typing import Any
 
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError, Serializer
 
+from .avro.compiler import Write
+from .avro.encoder import AvroSchema, full_name
 from .binding import BoundSerializer
-from .client import SchemaRegistryClient
-from .compiler import Write
 from .config import PREFIX, SerializerSettings, SplitConf, check_agreement, parse, split
-from .encoding import AvroSchema, full_name
 from .errors import ConfigurationError
 from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
-from .memory import Memory
+from .registry.client import SchemaRegistryClient
+from .registry.memory import Memory
 from .schema import MAX_ID, RegisteredSchema, Schema, SchemaReference, write_rules
 from .subjects import BY_TYPE, AssociatedSubjects, topic_subject_name_strategy
 

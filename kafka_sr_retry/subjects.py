@@ -8,12 +8,12 @@ from typing import Any
 
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
-from .client import SchemaRegistryClient
 from .config import CLUSTER_ID, FALLBACK_TYPE
 from .errors import ConfigurationError
-from .flights import Flights, Overdue
-from .living import Living
-from .memory import Memory
+from .registry.client import SchemaRegistryClient
+from .registry.flights import Flights, Overdue
+from .registry.living import Living
+from .registry.memory import Memory
 
 __all__ = [
     "record_subject_name_strategy",

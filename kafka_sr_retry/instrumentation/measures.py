@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from kafka_sr_retry.endpoints import WRITES
 from kafka_sr_retry.events import (
     AttemptEvent,
     BodyLostEvent,
@@ -23,11 +22,12 @@ from kafka_sr_retry.events import (
     StaleEvent,
     SuccessEvent,
 )
-from kafka_sr_retry.living import Living
-from kafka_sr_retry.policy import TABLE, TOKENS, Action
+from kafka_sr_retry.registry.endpoints import WRITES
+from kafka_sr_retry.registry.living import Living
+from kafka_sr_retry.registry.policy import TABLE, TOKENS, Action
 
 if TYPE_CHECKING:
-    from kafka_sr_retry.client import SchemaRegistryClient
+    from kafka_sr_retry.registry.client import SchemaRegistryClient
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
 """Seconds: from a registry on the same machine to well over the default ``total.timeout.ms``."""

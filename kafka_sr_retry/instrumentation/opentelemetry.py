@@ -26,7 +26,7 @@ from kafka_sr_retry.events import (
     RetryEvent,
     SuccessEvent,
 )
-from kafka_sr_retry.living import Living
+from kafka_sr_retry.registry.living import Living
 from kafka_sr_retry.version import __version__
 
 from .measures import (
@@ -52,7 +52,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 if TYPE_CHECKING:
-    from kafka_sr_retry.client import SchemaRegistryClient
+    from kafka_sr_retry.registry.client import SchemaRegistryClient
 
 __all__ = ["OpenTelemetryInstrumentation"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from kafka_sr_retry.events import Event
-from kafka_sr_retry.living import Living
+from kafka_sr_retry.registry.living import Living
 
 from .measures import BUCKETS, COUNTED, GAUGES, Labels, Metric, measured, read_gauges, series_at_zero
 
@@ -24,7 +24,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 if TYPE_CHECKING:
-    from kafka_sr_retry.client import SchemaRegistryClient
+    from kafka_sr_retry.registry.client import SchemaRegistryClient
 
 __all__ = ["PrometheusInstrumentation"]
 

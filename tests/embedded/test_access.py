@@ -30,9 +30,9 @@ from cryptography.hazmat.primitives.serialization import (
 from servers import Proxy, RawServer, SocksProxy, TokenServer
 
 from kafka_sr_retry import AvroSerializer, AvroSerializerBuilder, ConfigurationError, Schema, SchemaRegistryClient
-from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.errors import RegistryAuthError, RegistryUnavailableError, SchemaRegistryError
 from kafka_sr_retry.events import AttemptEvent, BreakerEvent, GiveUpEvent, RefusalEvent, SuccessEvent
+from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import (
     Fault,
     SchemaRegistryServer,

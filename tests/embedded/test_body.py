@@ -91,7 +91,7 @@ def test_a_redirected_request_carries_the_whole_body() -> None:
 def test_a_body_reader_shared_by_attempts_is_caught_with_the_registrys_422(
     schema_registry: SchemaRegistryServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kafka_sr_retry import transport
+    from kafka_sr_retry.registry import transport
 
     readers: dict[bytes, io.BytesIO] = {}
     build = transport.requests.Request

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from kafka_sr_retry import Schema, SchemaRegistryClient
-from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.errors import RegistryUnavailableError
 from kafka_sr_retry.events import AttemptEvent, BreakerEvent, GiveUpEvent
+from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import Fault, SchemaRegistryServer, drip, error, hang, no_leader, redirect
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')

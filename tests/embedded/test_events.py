@@ -13,9 +13,6 @@ import pytest
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from kafka_sr_retry import AvroSerializer, Schema, SchemaRegistryClient, SchemaRegistryError
-from kafka_sr_retry.client import ClientState
-from kafka_sr_retry.clock import Clock
-from kafka_sr_retry.endpoints import EndpointState
 from kafka_sr_retry.events import (
     AttemptEvent,
     AttemptStartEvent,
@@ -26,6 +23,9 @@ from kafka_sr_retry.events import (
     RetryEvent,
     SuccessEvent,
 )
+from kafka_sr_retry.registry.client import ClientState
+from kafka_sr_retry.registry.clock import Clock
+from kafka_sr_retry.registry.endpoints import EndpointState
 from kafka_sr_retry.testing import SchemaRegistryServer, error, no_leader, reset
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')

@@ -26,10 +26,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from servers import Proxy, TokenServer
 
 from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
-from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.events import AttemptEvent, AttemptStartEvent, Event, StaleEvent, SuccessEvent
 from kafka_sr_retry.instrumentation.prometheus import PrometheusInstrumentation
-from kafka_sr_retry.policy import TABLE, TOKENS
+from kafka_sr_retry.registry.clock import Clock
+from kafka_sr_retry.registry.policy import TABLE, TOKENS
 from kafka_sr_retry.testing import (
     Fault,
     SchemaRegistryServer,

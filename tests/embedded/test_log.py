@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
-from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.events import AttemptStartEvent, BreakerEvent, FailoverEvent, RetryEvent, SuccessEvent
-from kafka_sr_retry.instrumentation.log import LINES, PERIOD, Log
+from kafka_sr_retry.registry.clock import Clock
+from kafka_sr_retry.registry.log import LINES, PERIOD, Log
 from kafka_sr_retry.testing import SchemaRegistryServer, answer, drop_body, error, no_leader, reset
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"card_number","type":"long"}]}')

@@ -31,7 +31,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 from servers import TokenServer
 
 from kafka_sr_retry import AvroSerializerBuilder, Schema, SchemaRegistryClient, SchemaRegistryError
-from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.events import (
     AttemptEvent,
     AttemptStartEvent,
@@ -42,6 +41,7 @@ from kafka_sr_retry.events import (
     SuccessEvent,
 )
 from kafka_sr_retry.instrumentation.opentelemetry import OpenTelemetryInstrumentation
+from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import (
     Answer,
     Exchange,

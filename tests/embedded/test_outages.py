@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kafka_sr_retry import RegistryUnavailableError, Schema, SchemaRegistryClient
-from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.events import AttemptEvent, BreakerEvent, Event, FailoverEvent
+from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')

@@ -17,7 +17,6 @@ import pytest
 from urllib3.connectionpool import HTTPConnectionPool
 
 from kafka_sr_retry import RegisteredSchema, Schema, SchemaRegistryClient
-from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.errors import (
     IncompatibleSchemaError,
     InvalidSchemaError,
@@ -39,6 +38,7 @@ from kafka_sr_retry.events import (
     RetryEvent,
     SuccessEvent,
 )
+from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import (
     Exchange,
     Fault,

@@ -29,9 +29,9 @@ from prometheus_client.registry import Collector
 from servers import TokenServer
 
 from kafka_sr_retry import AvroSerializer, AvroSerializerBuilder, Schema, SchemaRegistryClient, SchemaRegistryError
-from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.events import BreakerEvent, Event, StaleEvent
 from kafka_sr_retry.instrumentation.prometheus import PrometheusInstrumentation
+from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import (
     Answer,
     Exchange,

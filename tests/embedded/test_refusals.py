@@ -20,8 +20,8 @@ from kafka_sr_retry import (
     SchemaRegistryClient,
     SchemaRegistryError,
 )
-from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.events import Event, StaleEvent, SuccessEvent
+from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')

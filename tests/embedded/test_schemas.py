@@ -30,7 +30,7 @@ from kafka_sr_retry import (
     SchemaReference,
     SchemaRegistryClient,
 )
-from kafka_sr_retry.clock import Clock
+from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import Exchange, Fault, SchemaRegistryServer, faults
 
 VALUE = SerializationContext("orders", MessageField.VALUE)

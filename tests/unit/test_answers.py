@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_sr_retry import answers
-from kafka_sr_retry.policy import Action, Break, Outcome, decide
-from kafka_sr_retry.request import RegistryRequest, Reply
+from kafka_sr_retry.registry import answers
+from kafka_sr_retry.registry.policy import Action, Break, Outcome, decide
+from kafka_sr_retry.registry.request import RegistryRequest, Reply
 from kafka_sr_retry.schema import RegisteredSchema, Schema
 
 SCHEMA = Schema('{"type": "record", "name": "n.Order", "fields": [{"name": "id", "type": "long", "doc": "d"}]}')

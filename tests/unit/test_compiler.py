@@ -31,9 +31,10 @@ from fastavro import parse_schema, schemaless_writer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kafka_sr_retry import AvroEncodingError, ConfigurationError, compiler
-from kafka_sr_retry.compiler import Unsuitable, compile_writer, source_of, varint
-from kafka_sr_retry.encoding import AvroSchema
+from kafka_sr_retry import AvroEncodingError, ConfigurationError
+from kafka_sr_retry.avro import compiler
+from kafka_sr_retry.avro.compiler import Unsuitable, compile_writer, source_of, varint
+from kafka_sr_retry.avro.encoder import AvroSchema
 
 PREFIX = b"\0\0\0\1\2"
 LONG = {"min_value": -(2**63), "max_value": 2**63 - 1}

@@ -25,8 +25,8 @@ from kafka_sr_retry import (
     Schema,
     record_subject_name_strategy,
 )
-from kafka_sr_retry.encoding import AvroSchema, full_name
-from kafka_sr_retry.misfit import Judge
+from kafka_sr_retry.avro.encoder import AvroSchema, full_name
+from kafka_sr_retry.avro.misfit import Judge
 
 PREFIX = b"\0\0\0\0\7"
 SECRET = "hunter2"
@@ -472,7 +472,7 @@ KEPT = """
 import json, sys, threading
 from dataclasses import make_dataclass
 from kafka_sr_retry import AvroEncodingError, ConfigurationError
-from kafka_sr_retry.encoding import AvroSchema
+from kafka_sr_retry.avro.encoder import AvroSchema
 
 def nested(make, inner, depth=20_000):
     for _ in range(depth):

@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kafka_sr_retry.endpoints import FORGOTTEN_AFTER, WRITES, Ask, Call, Change, Endpoints, Stop, Wait
-from kafka_sr_retry.policy import OPENS_AFTER, Action
+from kafka_sr_retry.registry.endpoints import FORGOTTEN_AFTER, WRITES, Ask, Call, Change, Endpoints, Stop, Wait
+from kafka_sr_retry.registry.policy import OPENS_AFTER, Action
 
 A, B, C = "http://a", "http://b", "http://c"
 

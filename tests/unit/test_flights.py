@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from kafka_sr_retry import SchemaRegistryClient
-from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.errors import IncompatibleSchemaError, RegistryUnavailableError, SchemaRegistryError
 from kafka_sr_retry.events import AttemptEvent, Event, RetryEvent
-from kafka_sr_retry.flights import Flight, Flights, Overdue
+from kafka_sr_retry.registry.clock import Clock
+from kafka_sr_retry.registry.flights import Flight, Flights, Overdue
 from kafka_sr_retry.schema import Schema
 from kafka_sr_retry.testing import Exchange, Fault, SchemaRegistryServer, error
 

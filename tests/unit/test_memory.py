@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from kafka_sr_retry import AvroSerializer, SchemaRegistryClient
-from kafka_sr_retry.living import Living
-from kafka_sr_retry.memory import Memory
+from kafka_sr_retry.registry.living import Living
+from kafka_sr_retry.registry.memory import Memory
 
 
 def test_the_oldest_entry_goes_first() -> None:

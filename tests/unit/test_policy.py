@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_sr_retry import policy
 from kafka_sr_retry.errors import (
     IncompatibleSchemaError,
     InvalidSchemaError,
@@ -17,7 +16,8 @@ from kafka_sr_retry.errors import (
     SchemaNotFoundError,
     SchemaRegistryError,
 )
-from kafka_sr_retry.policy import OPENS_AFTER, SHORT_WAIT, TABLE, Action, Break, Outcome, decide, wait_after
+from kafka_sr_retry.registry import policy
+from kafka_sr_retry.registry.policy import OPENS_AFTER, SHORT_WAIT, TABLE, Action, Break, Outcome, decide, wait_after
 
 FINAL = {Action.REFUSE, Action.ELSEWHERE}
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from kafka_sr_retry.answers import told
-from kafka_sr_retry.policy import Action
+from kafka_sr_retry.registry.answers import told
+from kafka_sr_retry.registry.policy import Action
 
 from .problems import Problem, problems
 from .questions import LONGEST

@@ -10,17 +10,17 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from kafka_sr_retry import answers
-from kafka_sr_retry.clock import Clock
 from kafka_sr_retry.config import ClientSettings
-from kafka_sr_retry.credentials import Access, Credentials
-from kafka_sr_retry.endpoints import Call, Endpoints
 from kafka_sr_retry.errors import Failure, SchemaNotFoundError
-from kafka_sr_retry.policy import Action, Break, Outcome, decide
-from kafka_sr_retry.request import RegistryRequest, Reply
-from kafka_sr_retry.retrying import Retrying, SoFar
-from kafka_sr_retry.tls import Contexts, RotatingTls, Tls
-from kafka_sr_retry.transport import Transport
+from kafka_sr_retry.registry import answers
+from kafka_sr_retry.registry.clock import Clock
+from kafka_sr_retry.registry.credentials import Access, Credentials
+from kafka_sr_retry.registry.endpoints import Call, Endpoints
+from kafka_sr_retry.registry.policy import Action, Break, Outcome, decide
+from kafka_sr_retry.registry.request import RegistryRequest, Reply
+from kafka_sr_retry.registry.retrying import Retrying, SoFar
+from kafka_sr_retry.registry.tls import Contexts, RotatingTls, Tls
+from kafka_sr_retry.registry.transport import Transport
 
 from . import questions
 from .certificate import Handshake, note

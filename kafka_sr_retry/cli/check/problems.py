@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from kafka_sr_retry.policy import Break
+from kafka_sr_retry.registry.policy import Break
 
 from .seen import Answer, Seen, Trace
 

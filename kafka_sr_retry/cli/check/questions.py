@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from kafka_sr_retry import answers
-from kafka_sr_retry.request import BadAnswer, RegistryRequest
+from kafka_sr_retry.registry import answers
+from kafka_sr_retry.registry.request import BadAnswer, RegistryRequest
 from kafka_sr_retry.schema import RegisteredSchema, Schema
 
 SCRATCH = Schema(

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from kafka_sr_retry.clock import Clock
-from kafka_sr_retry.credentials import credentials
+from kafka_sr_retry.registry.clock import Clock
+from kafka_sr_retry.registry.credentials import credentials
 
 from .findings import Report, report
 from .given import Given

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from kafka_sr_retry.policy import Outcome, Row
+from kafka_sr_retry.registry.policy import Outcome, Row
 
 from .certificate import Handshake
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
-from .errors import ConfigurationError
+from kafka_sr_retry.errors import ConfigurationError
+
 from .policy import Break
 
 T = TypeVar("T")

@@ -13,8 +13,9 @@ from typing import Any
 from fastavro import parse_schema, schemaless_writer
 from fastavro.schema import SchemaParseException, UnknownType
 
+from kafka_sr_retry.errors import ConfigurationError
+
 from .compiler import Unsuitable, Write, compile_writer, source_of
-from .errors import ConfigurationError
 from .misfit import Judge, Misfit, TooMuch, kind_of, raising, schema_logical
 from .objects import Copy, Plainness, Unfit, too_deep
 

@@ -35,13 +35,14 @@ from urllib3.exceptions import ClosedPoolError, HTTPError
 from urllib3.util.connection import allowed_gai_family
 from urllib3.util.wait import wait_for_read
 
+from kafka_sr_retry.config import NO_SOCKS, ClientSettings, has_socks, is_header
+from kafka_sr_retry.version import __version__
+
 from .answers import told
-from .config import NO_SOCKS, ClientSettings, has_socks, is_header
 from .masking import of_headers, of_proxy
 from .policy import Break
 from .request import JSON_TYPE, RegistryRequest, Reply
 from .tls import RotatingTls
-from .version import __version__
 from .wire import Malformed, Response
 
 LARGEST_ANSWER = 1024 * 1024

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
-from .errors import (
+from kafka_sr_retry.errors import (
     IncompatibleSchemaError,
     InvalidSchemaError,
     RegistryAuthError,

@@ -15,26 +15,27 @@ from numbers import Real
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 from urllib.parse import quote
 
-from . import answers
-from .clock import Clock
-from .config import ClientSettings, header_mapping, parse
-from .credentials import Credentials, credentials
-from .endpoints import Call, Endpoints, EndpointState
-from .errors import (
+from kafka_sr_retry.config import ClientSettings, header_mapping, parse
+from kafka_sr_retry.errors import (
     ConfigurationError,
     Failure,
     RegistryAuthError,
     RegistryUnavailableError,
     SchemaNotFoundError,
 )
-from .events import AttemptStartEvent, Event, StaleEvent
+from kafka_sr_retry.events import AttemptStartEvent, Event, StaleEvent
+from kafka_sr_retry.schema import MAX_ID, RegisteredSchema, Schema, is_subject
+
+from . import answers
+from .clock import Clock
+from .credentials import Credentials, credentials
+from .endpoints import Call, Endpoints, EndpointState
 from .flights import Flight, Flights, Overdue
-from .instrumentation.log import Log
 from .living import Living
+from .log import Log
 from .memory import Memory
 from .request import RegistryRequest
 from .retrying import Answered, Retrying, SoFar, without_token
-from .schema import MAX_ID, RegisteredSchema, Schema, is_subject
 from .tls import RotatingTls
 
 _T = TypeVar("_T")

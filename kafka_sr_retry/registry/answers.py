@@ -11,9 +11,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from .policy import Break, Outcome
-from .request import BadAnswer, RegistryRequest, Reply
-from .schema import (
+from kafka_sr_retry.schema import (
     MAX_ID,
     RegisteredSchema,
     Schema,
@@ -24,6 +22,9 @@ from .schema import (
     same_schema,
     write_rules,
 )
+
+from .policy import Break, Outcome
+from .request import BadAnswer, RegistryRequest, Reply
 
 LONGEST_NAME = 10_000
 """Characters of a subject, or of a reference's name and subject together."""

@@ -40,7 +40,7 @@ from uuid import UUID
 
 from fastavro.write import LOGICAL_WRITERS
 
-from .errors import AvroEncodingError
+from kafka_sr_retry.errors import AvroEncodingError
 
 Write = Callable[[Any, Any], bytes]
 """(value, the message's context) -> prefix and Avro binary."""

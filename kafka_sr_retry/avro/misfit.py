@@ -16,7 +16,7 @@ from fastavro import schemaless_writer
 from fastavro.validation import validate
 from fastavro.write import LOGICAL_WRITERS
 
-from .errors import AvroEncodingError
+from kafka_sr_retry.errors import AvroEncodingError
 
 HOLDERS = frozenset(("record", "array", "map"))
 

@@ -9,11 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import answers
-from .clock import Clock
-from .endpoints import Ask, Call, Endpoints, Stop, Wait
-from .errors import Failure, RegistryUnavailableError, SchemaRegistryError
-from .events import (
+from kafka_sr_retry.errors import Failure, RegistryUnavailableError, SchemaRegistryError
+from kafka_sr_retry.events import (
     AttemptEvent,
     AttemptStartEvent,
     BodyLostEvent,
@@ -26,6 +23,10 @@ from .events import (
     RetryEvent,
     SuccessEvent,
 )
+
+from . import answers
+from .clock import Clock
+from .endpoints import Ask, Call, Endpoints, Stop, Wait
 from .policy import TABLE, Action, Break, Outcome, Row, decide
 from .request import RegistryRequest, Reply
 

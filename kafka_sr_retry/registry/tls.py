@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .errors import ConfigurationError
+from kafka_sr_retry.errors import ConfigurationError
 
 _log = logging.getLogger("kafka_sr_retry")
 

@@ -18,12 +18,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import quote_plus, urlencode, urlsplit
 
+from kafka_sr_retry.config import ClientSettings, keys
+from kafka_sr_retry.errors import ConfigurationError, Failure, RegistryUnavailableError
+from kafka_sr_retry.events import Event
+
 from . import answers
 from .clock import Clock
-from .config import ClientSettings, keys
 from .endpoints import Call, Endpoints
-from .errors import ConfigurationError, Failure, RegistryUnavailableError
-from .events import Event
 from .flights import Flight, Flights, Overdue
 from .policy import TOKENS, Break, Outcome
 from .request import BadAnswer, RegistryRequest, Reply

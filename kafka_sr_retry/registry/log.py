@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from kafka_sr_retry.clock import Clock
-from kafka_sr_retry.endpoints import WRITES
 from kafka_sr_retry.events import (
     AttemptEvent,
     AttemptStartEvent,
@@ -19,6 +17,8 @@ from kafka_sr_retry.events import (
     StaleEvent,
     SuccessEvent,
 )
+from kafka_sr_retry.registry.clock import Clock
+from kafka_sr_retry.registry.endpoints import WRITES
 
 LINES = 10
 """Lines of one kind that are written in a minute; the next one tells how many were left out. DEBUG has no limit."""

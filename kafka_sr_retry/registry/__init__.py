@@ -1,0 +1,1 @@
+"""Asks a Schema Registry; knows no Avro."""
