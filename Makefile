@@ -27,6 +27,7 @@ integration: $(VENV)/.dev ## tests on a real Kafka, registry and Prometheus (nee
 benchmark: $(VENV)/.dev ## what a message and a registry without a leader cost, beside the peers (about five minutes)
 	-$(BIN)/pip install --quiet --disable-pip-version-check avroc cavro
 	$(BIN)/python benchmarks/encoding.py
+	$(BIN)/python benchmarks/registration.py
 	$(BIN)/pytest benchmarks -p no:cacheprovider
 
 resilience: $(VENV)/.dev ## both clients on a registry's bad days, in one run (about eight minutes)

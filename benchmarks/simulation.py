@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from kafka_sr_retry.config import ClientSettings, parse
-from kafka_sr_retry.registry.endpoints import Ask, Call, Endpoints, Stop
+from kafka_sr_retry.registry.outages import Ask, Call, Outages, Stop
 from kafka_sr_retry.registry.policy import Outcome, decide
 
 DOWN = 60.0
@@ -91,14 +91,14 @@ class Fleet:
 
     def ours(self, start: float, interval: float, randoms: random.Random) -> Producer:
         settings = self.settings
-        endpoints = Endpoints(
+        outages = Outages(
             settings.urls.urls, random=randoms.random, base=settings.retries_wait, cap=settings.retries_max_wait
         )
         now = yield start
         while True:
             began = now
-            call = Call("schema", True, began, lambda began=began: began + settings.total_timeout)
-            while not isinstance(step := endpoints.plan(call, now), Stop):
+            call = Call("schema", True, began, began + settings.total_timeout, settings.total_timeout)
+            while not isinstance(step := outages.plan(call, now), Stop):
                 if not isinstance(step, Ask):
                     now = yield step.until
                     continue
@@ -106,13 +106,11 @@ class Fleet:
                 answered, served = self.registry.ask(now)
                 now = yield answered
                 row = decide(Outcome(status=200 if served else 503))
-                with endpoints.changed:
-                    endpoints.report(call, step.endpoint, row.action, now, began=asked)
+                outages.report(call, step.endpoint, row.action, now, began=asked, blame=row.blame)
                 if served:
                     self.through.append(now)
                     return
-            with endpoints.changed:
-                endpoints.leave(call)
+            outages.leave(call)
             self.failed_calls += 1
             self.lost_first += began == start
             now = yield max(now, began + interval)

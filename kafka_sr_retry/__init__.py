@@ -1,26 +1,31 @@
 """Avro for Kafka producers, with Schema Registry retries that carry the whole request."""
 
-from .builder import AvroSerializerBuilder
-from .errors import (
-    AvroEncodingError,
-    ConfigurationError,
-    IncompatibleSchemaError,
-    InvalidSchemaError,
-    RegistryAuthError,
-    RegistryUnavailableError,
-    SchemaNotFoundError,
-    SchemaRegistryError,
-)
-from .framing import header_schema_id_serializer, prefix_schema_id_serializer
-from .registry.client import SchemaRegistryClient
-from .schema import RegisteredSchema, Schema, SchemaReference
-from .serializer import AvroSerializer
-from .subjects import (
-    record_subject_name_strategy,
-    topic_record_subject_name_strategy,
-    topic_subject_name_strategy,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .builder import AvroSerializerBuilder
+    from .errors import (
+        AvroEncodingError,
+        ConfigurationError,
+        IncompatibleSchemaError,
+        InvalidSchemaError,
+        RegistryAuthError,
+        RegistryUnavailableError,
+        SchemaNotFoundError,
+        SchemaRegistryError,
+    )
+    from .framing import header_schema_id_serializer, prefix_schema_id_serializer
+    from .registry.client import SchemaRegistryClient
+    from .schema import RegisteredSchema, Schema, SchemaReference
+    from .serializer import AvroSerializer
+    from .subjects import (
+        record_subject_name_strategy,
+        topic_record_subject_name_strategy,
+        topic_subject_name_strategy,
+    )
 
 __all__ = [
     "AvroEncodingError",
@@ -44,3 +49,20 @@ __all__ = [
     "topic_record_subject_name_strategy",
     "topic_subject_name_strategy",
 ]
+
+_ROOMS = ("errors", "schema", "framing", "serializer", "builder", "registry.client", "subjects")
+
+
+def __getattr__(name: str) -> Any:
+    # On demand: a process that never makes a serializer, such as each run of pytest, should not pay for one.
+    if name in __all__:
+        for room in _ROOMS:
+            module = import_module(f"{__name__}.{room}")
+            if name in module.__all__:
+                found = globals()[name] = getattr(module, name)
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -441,7 +441,8 @@ class ClientSettings:
         _positive_milliseconds,
         "ms",
         100,
-        "Base of the backoff: full jitter, doubling up to a second, while an outage is young.",
+        "Base of the backoff: at most so much after the first failure, twice after the second, then about ten times, "
+        "up to 1.15 s.",
     )
     retries_max_wait: float = _key(
         "retries.max.wait.ms",

@@ -150,6 +150,7 @@ class Failure:
         seconds: from the call's beginning to its end.
         advice: what to do next.
         reason: outcome name of the last attempt, as events have it.
+        not_before: when the question may be asked again, in the client's clock: until then the refusal answers it.
         remembered_for: share of ``refusal.cache.ttl.ms`` for which it answers the same question again.
         look_up: whether a registration may still be answered by a look-up of the same schema.
     """
@@ -166,6 +167,7 @@ class Failure:
     error_message: str = ""
     url: str = ""
     retry_after: float | None = None
+    not_before: float = 0.0
     remembered_for: float = 0.0
     look_up: bool = False
 

@@ -2,8 +2,8 @@
 
 One call can have many attempts; events of one call carry the same ``call`` number. A call begins with a
 ``CallStartEvent`` and ends with one of ``SuccessEvent``, ``RefusalEvent`` and ``GiveUpEvent``; each of its attempts
-begins with an ``AttemptStartEvent`` and ends with an ``AttemptEvent``. All come one after another on one thread, which
-has the context variables of the caller.
+begins with an ``AttemptStartEvent`` and ends with an ``AttemptEvent``. All come one after another, on threads of the
+client that take turns, in one copy of the first caller's context variables.
 """
 
 from __future__ import annotations
@@ -45,7 +45,13 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallStartEvent(Event):
-    """A call begins: a question that memory does not answer."""
+    """A call begins: a question that memory does not answer.
+
+    Attributes:
+        instead_of: number of the call in whose place it is: a registration was refused, and its schema is looked up.
+    """
+
+    instead_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

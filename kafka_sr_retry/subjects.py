@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,8 +10,6 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 from .config import CLUSTER_ID, FALLBACK_TYPE
 from .errors import ConfigurationError
 from .registry.client import SchemaRegistryClient
-from .registry.flights import Flights, Overdue
-from .registry.living import Living
 from .registry.memory import Memory
 
 __all__ = [
@@ -77,9 +74,6 @@ BY_TYPE = {
 }
 
 
-_associated: Living[AssociatedSubjects] = Living()
-
-
 class AssociatedSubjects:
     """The ``ASSOCIATED`` strategy of Confluent's client: the registry says which subject belongs to a topic.
 
@@ -97,11 +91,6 @@ class AssociatedSubjects:
         self._fallback = conf.get(FALLBACK_TYPE, "TOPIC")
         self._subjects: Memory[tuple[str, str, str | None], str | None] = client.memory()
         self.resolve_cluster_id: Callable[[], Any] | None = None
-        self._start()
-        _associated.add(self)
-
-    def _start(self) -> None:
-        self._flights: Flights[str] = Flights(self._client.clock)
 
     def __call__(self, ctx: SerializationContext | None, record_name: str | None) -> str | None:
         ctx = _needed(ctx)
@@ -138,20 +127,11 @@ class AssociatedSubjects:
         if resolve is None:
             return "-"
         try:
-            cluster_id = self._flights.join("cluster id", lambda flight: resolve(), deadline)
-        except Overdue:
+            cluster_id = self._client.run(resolve, deadline - self._client.clock.now())
+        except TimeoutError:
             raise SerializationError(f"no broker told the Kafka cluster's id in time; set {CLUSTER_ID}") from None
         except Exception as error:
             raise SerializationError(f"the Kafka cluster's id could not be had ({error}); set {CLUSTER_ID}") from error
         if not cluster_id:
             raise SerializationError(f"the Kafka cluster's id is empty; set {CLUSTER_ID}")
         return str(cluster_id)
-
-
-def _start_afresh_in_child() -> None:
-    for strategy in _associated:
-        strategy._start()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_afresh_in_child)

@@ -22,8 +22,8 @@ from kafka_sr_retry.events import (
     StaleEvent,
     SuccessEvent,
 )
-from kafka_sr_retry.registry.endpoints import WRITES
 from kafka_sr_retry.registry.living import Living
+from kafka_sr_retry.registry.outages import WRITES
 from kafka_sr_retry.registry.policy import TABLE, TOKENS, Action
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ and later (stable), whose context goes with the request.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -141,7 +140,7 @@ class OpenTelemetryInstrumentation:
         self._watched = _watched_by(meter_provider, meter)
         self._calls: dict[int, _Current] = {}
         self._attempts: dict[int, _Current] = {}
-        self._thread = threading.local()  # the refused call, where the thread goes on with a look-up
+        self._refused: dict[int, SpanContext] = {}  # calls in whose place another comes
 
     def __call__(self, event: Event) -> None:
         try:
@@ -202,8 +201,7 @@ class OpenTelemetryInstrumentation:
                 self._note(event, "body_lost", endpoint=event.endpoint, bytes_sent=event.bytes_sent)
 
     def _begin_call(self, event: CallStartEvent) -> None:
-        refused: SpanContext | None = getattr(self._thread, "refused", None)
-        self._thread.refused = None
+        refused = None if event.instead_of is None else self._refused.pop(event.instead_of, None)
         around = _around(self)
         span = self._tracer.start_span(
             f"kafka_sr_retry {event.operation}",
@@ -227,7 +225,7 @@ class OpenTelemetryInstrumentation:
             attributes |= _ours(endpoint=event.endpoint)
         call.end(attributes, error)
         if result == "look_up":
-            self._thread.refused = call.span.get_span_context()
+            self._refused[event.call] = call.span.get_span_context()
 
     def _begin_attempt(self, event: AttemptStartEvent) -> None:
         attributes = _ours(endpoint=event.endpoint)

@@ -4,65 +4,28 @@ from __future__ import annotations
 
 import math
 import operator
-import os
-import random
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from numbers import Real
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 from urllib.parse import quote
 
-from kafka_sr_retry.config import ClientSettings, header_mapping, parse
-from kafka_sr_retry.errors import (
-    ConfigurationError,
-    Failure,
-    RegistryAuthError,
-    RegistryUnavailableError,
-    SchemaNotFoundError,
-)
-from kafka_sr_retry.events import AttemptStartEvent, Event, StaleEvent
+from kafka_sr_retry.config import ClientSettings, parse
+from kafka_sr_retry.errors import ConfigurationError, RegistryAuthError, SchemaNotFoundError
 from kafka_sr_retry.schema import MAX_ID, RegisteredSchema, Schema, is_subject
 
 from . import answers
+from .asking import FOR_EVER, Asking
 from .clock import Clock
-from .credentials import Credentials, credentials
-from .endpoints import Call, Endpoints, EndpointState
-from .flights import Flight, Flights, Overdue
-from .living import Living
-from .log import Log
 from .memory import Memory
+from .outages import EndpointState
 from .request import RegistryRequest
-from .retrying import Answered, Retrying, SoFar, without_token
-from .tls import RotatingTls
+
+__all__ = ["SchemaRegistryClient"]
 
 _T = TypeVar("_T")
-
-_MARGIN = 0.05
-"""Seconds, or a twentieth of the time if less: a flight ends so much before its callers, so that they hear how."""
-
-_FOR_EVER = float("inf")
-
-_GOES_ON = "The time given for this call is over; the request goes on"
-_CLOSED = "The client was closed: use a new one, or close it after the last message"
-
-_REFRESH_AGAIN = 5.0
-"""Seconds until the next try to refresh a latest version after one that failed, unless its time to live is shorter."""
-
-
-_REFUSALS = 1000
-"""Refusals that are remembered at most: each holds its schema and the registry's words."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """An answer or a refusal that is remembered: since when, and until when it needs no question."""
-
-    value: Any
-    at: float
-    due: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +49,6 @@ class Watching(Protocol):
 
     def watch(self, client: SchemaRegistryClient) -> None:
         """Given each new client once, before its first call."""
-
-
-_clients: Living[SchemaRegistryClient] = Living()
 
 
 class SchemaRegistryClient:
@@ -123,41 +83,16 @@ class SchemaRegistryClient:
         # requests: neither with kafka_sr_retry nor with the first message, when another thread may fork half-way
         import_module(f"{__package__}.transport")
         # a file of no use is an error now, not at the first message
-        self._contexts = self._settings.tls.contexts()
+        contexts = self._settings.tls.contexts()
         if self._settings.asks_for_tokens:
             self._settings.token_tls.contexts()
         self.clock = clock or Clock()
         ttl = self._settings.cache_latest_ttl
-        self._latest_ttl = _FOR_EVER if ttl is None else ttl
-        self._memories: Living[Memory[Any, Any]] = Living()
-        self._known: Memory[RegistryRequest[Any], _Known] = self.memory()
-        self._refused: Memory[RegistryRequest[Any], _Known] = self.memory(_REFUSALS)
-        self._closed = False
-        self._log = Log(self.clock)
-        self._start()
-        _clients.add(self)
+        self._latest_ttl = FOR_EVER if ttl is None else ttl
+        self._asking = Asking(self._settings, self.clock, contexts)
         for listener in self._settings.event_cb:
             if isinstance(listener, Watching):
                 listener.watch(self)
-
-    def _start(self) -> None:
-        """Connections, locks and the state of the endpoints, all new."""
-        settings = self._settings
-        self._starting = threading.Lock()
-        self._loop: Retrying | None = None
-        self._transport: Any = None
-        self._credentials: Credentials | None = None
-        self._flights: Flights[Answered | Failure] = Flights(self.clock)
-        urls = settings.urls.urls
-        self._endpoints = Endpoints(
-            urls,
-            random=random.random,
-            base=settings.retries_wait,
-            cap=settings.retries_max_wait,
-            max_retries=settings.max_retries,
-            max_in_flight=settings.max_in_flight,
-            first=random.randrange(len(urls)) if settings.randomize else 0,
-        )
 
     def config(self) -> dict[str, Any]:
         """The configuration it was given."""
@@ -355,20 +290,11 @@ class SchemaRegistryClient:
 
     def clear_caches(self) -> None:
         """Forgets all answers, those that serializers hold too."""
-        for memory in self._memories:
-            memory.clear()
+        self._asking.forget()
 
     def close(self) -> None:
         """Ends all waits with a ``RegistryUnavailableError`` and closes the connections. What is known stays known."""
-        self._closed = True
-        with self._endpoints.changed:
-            self._endpoints.close()
-        self._flights.end_all(lambda request, so_far: self._left(request, self.clock.now(), so_far, _CLOSED))
-        with self._starting:
-            if self._transport is not None:
-                self._transport.close()
-            if self._credentials is not None:
-                self._credentials.close()
+        self._asking.close()
 
     def __enter__(self) -> SchemaRegistryClient:
         return self
@@ -385,21 +311,21 @@ class SchemaRegistryClient:
 
     def state(self) -> ClientState:
         """How it is now, for gauges and health checks; asks nobody."""
-        with self._endpoints.changed:
-            endpoints = self._endpoints.states(self.clock.now())
-        return ClientState(known=len(self._known), waiting=len(self._flights), endpoints=endpoints)
+        known, waiting, endpoints = self._asking.state()
+        return ClientState(known=known, waiting=waiting, endpoints=endpoints)
 
     @property
     def latest_expires(self) -> bool:
         """Whether ``cache.latest.ttl.sec`` is set."""
-        return self._latest_ttl < _FOR_EVER
+        return self._latest_ttl < FOR_EVER
 
     def memory(self, most: int | None = None) -> Memory[Any, Any]:
         """A memory of this client's capacity, or of ``most`` if that is less, that ``clear_caches`` clears too."""
-        capacity = self._settings.cache_capacity
-        memory: Memory[Any, Any] = Memory(capacity if most is None else min(most, capacity))
-        self._memories.add(memory)
-        return memory
+        return self._asking.memory(most)
+
+    def run(self, function: Callable[[], _T], seconds: float) -> _T:
+        """What somebody else's function gives within so many seconds; ``TimeoutError`` if it does not."""
+        return self._asking.run(function, seconds)
 
     def _subject(self, name: str) -> str:
         if not is_subject(name):
@@ -445,153 +371,9 @@ class SchemaRegistryClient:
         )
 
     def _ask(
-        self, request: RegistryRequest[_T], timeout: float | None = None, *, keep: bool = True, ttl: float = _FOR_EVER
+        self, request: RegistryRequest[_T], timeout: float | None = None, *, keep: bool = True, ttl: float = FOR_EVER
     ) -> _T:
-        """The one way to the registry: memory, then the flight that asks this question."""
-        seconds = self._settings.total_timeout if timeout is None else _checked(timeout)
-        began = self.clock.now()
-        known = self._known.get(request) if keep else None
-        if known is not None:
-            if began >= known.due:
-                self._refresh(request, known, began, ttl)
-            value: _T = known.value
-            return value
-        refused = self._refused.get(request)
-        if refused is not None and began < refused.due:
-            raise refused.value.exception(began - refused.at)
-        result = self._join(request, began, seconds, ttl if keep else None)
-        if isinstance(result, Failure):
-            raise result.exception()
-        answer: _T = result.value
-        return answer
-
-    def _join(
-        self, request: RegistryRequest[Any], began: float, seconds: float, ttl: float | None
-    ) -> Answered | Failure:
-        own: list[Flight[Any]] = []
-
-        def fly(flight: Flight[Any]) -> Answered | Failure:
-            own.append(flight)
-            # another flight may have landed since this caller looked into the memory
-            now, known, refused = self.clock.now(), self._known.get(request), self._refused.get(request)
-            if known is not None and ttl is not None and now < known.due:
-                return Answered(known.value)
-            if refused is not None and now < refused.due:
-                refusal: Failure = refused.value
-                return refusal
-            return self._fly(flight, request, began, seconds, ttl)
-
-        so_far: SoFar | None = None
-        while not self._closed:
-            try:
-                result = self._flights.join(request, fly, began + seconds)
-            except Overdue as overdue:
-                return self._left(request, began, overdue.so_far, _GOES_ON)
-            except RuntimeError as error:
-                return self._left(request, began, None, f"No thread can be started: {error}")
-            # another caller's flight may have been giving up already, by a deadline earlier than this one's
-            now = self.clock.now()
-            if isinstance(result, Answered):
-                return result
-            if own or result.error is not RegistryUnavailableError or now + _MARGIN >= began + seconds:
-                return replace(result, seconds=now - began)
-            so_far = SoFar(result, 0.0)
-        return self._left(request, began, so_far, _CLOSED)
-
-    def _left(self, request: RegistryRequest[Any], began: float, so_far: SoFar | None, why: str) -> Failure:
-        """For a caller whose call goes on, or never began."""
-        now = self.clock.now()
-        if so_far is None:
-            so_far = SoFar(Failure(RegistryUnavailableError, request.asked, (), 0, 0.0, ""), 0.0)
-        token = self._credentials.so_far() if self._credentials else None
-        known = so_far.at(now, now - began, why)
-        return known if token is None else without_token(known, token.at(now, 0.0, why))
-
-    def _refresh(self, request: RegistryRequest[Any], known: _Known, now: float, ttl: float) -> None:
-        """One flight asks again; whoever asks meanwhile has the old answer."""
-        seconds = self._settings.total_timeout
-        weight = self._known.weight(request)
-        self._known.remember(request, _Known(known.value, known.at, now + seconds), weight)
-
-        def refresh(flight: Flight[Answered | Failure]) -> Answered | Failure:
-            result = self._fly(flight, request, now, seconds, ttl)
-            if isinstance(result, Failure):
-                then = self.clock.now()
-                due = then + min(ttl, _REFRESH_AGAIN)
-                self._known.remember(request, _Known(known.value, known.at, due), weight)
-                self._emit(
-                    StaleEvent(
-                        call=0,
-                        operation=request.operation,
-                        asked=request.asked,
-                        version=known.value.version,
-                        age=then - known.at,
-                        reason=result.told,
-                    )
-                )
-            return result
-
-        with suppress(RuntimeError):  # no thread can be started: the old one serves on
-            self._flights.start(request, refresh, now + seconds)
-
-    def _fly(
-        self, flight: Flight[Any], request: RegistryRequest[Any], began: float, seconds: float, ttl: float | None
-    ) -> Answered | Failure:
-        """Asks, and remembers the answer for ``ttl`` seconds, unless that is ``None``."""
-        margin = min(_MARGIN, seconds / 20)
-        spends = seconds >= self._settings.total_timeout
-
-        def send(question: RegistryRequest[Any], refused: Failure | None = None) -> Answered | Failure:
-            call = Call(question, question.registers, began, lambda: flight.deadline - margin, spends)
-            return self._retrying().send(question, call, refused, flight.publish)
-
-        result = send(request)
-        if isinstance(result, Failure) and result.look_up and request.or_else is not None:
-            found = send(request.or_else, result)
-            result = found if isinstance(found, Answered) else result
-        now = self.clock.now()
-        if isinstance(result, Answered):
-            if ttl is not None:
-                weight = len(request.body or b"") + len(repr(result.value))
-                self._known.remember(request, _Known(result.value, now, now + ttl), weight)
-        elif result.remembered_for:
-            due = now + result.remembered_for * self._settings.refusal_cache_ttl
-            self._refused.remember(request, _Known(result, now, due))
-        return result
-
-    def _retrying(self) -> Retrying:
-        with self._starting:
-            if self._loop is None:
-                from .transport import Transport
-
-                settings, clock = self._settings, self.clock
-                tls = RotatingTls(settings.tls, self._contexts)
-                self._transport = Transport(settings, tls)
-                self._credentials = credentials(settings, clock, self._emit)
-                self._loop = Retrying(
-                    self._endpoints,
-                    self._transport,
-                    clock,
-                    settings.request_timeout,
-                    self._emit,
-                    self._credentials,
-                )
-            return self._loop
-
-    def _emit(self, event: Event) -> None:
-        """A listener never breaks a message, not even by SystemExit, and a logging filter that raises is one too."""
-        with suppress(BaseException):
-            self._log(event)
-        for listener in self._settings.event_cb:
-            try:
-                listener(event)
-                if isinstance(event, AttemptStartEvent):
-                    header_mapping("a listener's headers", event.headers)
-            except BaseException:  # noqa: BLE001
-                if isinstance(event, AttemptStartEvent):
-                    event.headers.clear()
-                with suppress(BaseException):
-                    self._log.raised(event)
+        return self._asking.ask(request, None if timeout is None else _checked(timeout), keep=keep, ttl=ttl)
 
 
 def _quoted(part: str) -> str:
@@ -647,12 +429,3 @@ def _checked(timeout: float) -> float:
         if isinstance(timeout, Real) and not isinstance(timeout, bool) and not math.isnan(timeout):
             return timeout
     raise ConfigurationError(f"timeout must be a number of seconds, not {timeout!r}", "timeout")
-
-
-def _start_afresh_in_child() -> None:
-    for client in _clients:
-        client._start()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_afresh_in_child)

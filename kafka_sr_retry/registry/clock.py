@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+import queue
 import time
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 
 class Clock:
@@ -12,6 +15,10 @@ class Clock:
     def now(self) -> float:
         return time.monotonic()
 
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        """Until ``condition`` is notified, which the caller holds, or ``seconds`` are over."""
-        condition.wait(min(seconds, threading.TIMEOUT_MAX))
+    def take(self, inbox: queue.SimpleQueue[_T], seconds: float, *, idle: bool) -> _T:
+        """What comes in within ``seconds``, else ``queue.Empty`` is raised.
+
+        Args:
+            idle: whether nothing is under way but time; a clock of a test may let it pass at once.
+        """
+        return inbox.get(timeout=seconds)

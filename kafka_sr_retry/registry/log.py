@@ -9,6 +9,7 @@ from kafka_sr_retry.events import (
     AttemptStartEvent,
     BodyLostEvent,
     BreakerEvent,
+    CallStartEvent,
     Event,
     FailoverEvent,
     GiveUpEvent,
@@ -18,7 +19,7 @@ from kafka_sr_retry.events import (
     SuccessEvent,
 )
 from kafka_sr_retry.registry.clock import Clock
-from kafka_sr_retry.registry.endpoints import WRITES
+from kafka_sr_retry.registry.outages import WRITES
 
 LINES = 10
 """Lines of one kind that are written in a minute; the next one tells how many were left out. DEBUG has no limit."""
@@ -43,6 +44,19 @@ class Log:
         self._clock = clock
         self._written: dict[object, tuple[float, int]] = {}  # no lock: a fork could leave it held in the child
         self._told: set[int] = set()
+
+    def wants(self, event: Event) -> bool:
+        """Whether an event may become a line, or changes what becomes one."""
+        match event:
+            case CallStartEvent():
+                return False
+            case AttemptStartEvent():
+                return event.number > 1
+            case AttemptEvent():
+                return _log.isEnabledFor(logging.DEBUG)
+            case SuccessEvent():
+                return event.attempts > 1
+        return True
 
     def __call__(self, event: Event) -> None:
         match event:

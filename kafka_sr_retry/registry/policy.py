@@ -24,8 +24,8 @@ OPENS_AFTER = 3
 
 _SUCCESS = range(200, 300)
 
-SHORT_WAIT = 1.0
-"""Seconds: longest wait in the first ten seconds of an outage, unless ``retries.wait.ms`` is longer."""
+SHORT_WAIT = 1.15
+"""Seconds: longest wait in the first eleven seconds of an outage, unless ``retries.wait.ms`` is longer."""
 
 
 class Break(Enum):
@@ -106,6 +106,19 @@ class Action(Enum):
     """Final."""
 
 
+class Blame(Enum):
+    """Against whom a failure counts."""
+
+    ENDPOINT = auto()
+    """The endpoint that was asked."""
+    QUESTION = auto()
+    """The question, at that endpoint; the endpoint, once another question fails there too."""
+    ALONE = auto()
+    """The question, whatever others do."""
+    NOBODY = auto()
+    """It was no failure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table; an empty condition fits everything.
@@ -113,6 +126,7 @@ class Row:
     Attributes:
         name: the outcome's name in events, logs and metrics.
         action: what to do.
+        blame: against whom it counts.
         broke, status, error_code, from_registry, says_empty, rests, renewable, optional, registering: conditions on the
             outcome.
         says: one of these must stand in the registry's words, in lower case.
@@ -124,6 +138,7 @@ class Row:
 
     name: str
     action: Action
+    blame: Blame = Blame.NOBODY
     broke: Collection[Break] = ()
     status: Collection[int] = ()
     error_code: Collection[int] = ()
@@ -172,37 +187,41 @@ _TOO_LARGE = "A gateway or server on the way takes no "
 _TLS_ADVICE = "Check ssl.ca.location, the server's host name and its certificate's dates."
 
 # fmt: off
-_PROXY_REFUSED = Row("proxy_refused", Action.SKIP, status={407}, from_registry=False, error=RegistryAuthError,
+_PROXY_REFUSED = Row("proxy_refused", Action.SKIP, Blame.ENDPOINT, status={407}, from_registry=False,
+                     error=RegistryAuthError,
                      advice="Give the proxy's user and password: proxy=http://user:password@host:port.")
-_NO_TUNNEL = Row("proxy_refused", Action.SKIP, broke={Break.PROXY},
+_NO_TUNNEL = Row("proxy_refused", Action.SKIP, Blame.ENDPOINT, broke={Break.PROXY},
                  advice="Let the proxy admit CONNECT to this host and port, or go without it: NO_PROXY, or proxy=''.")
 
 TABLE: tuple[Row, ...] = (
     # no usable answer
     Row("stale_connection", Action.AGAIN, broke={Break.STALE}),
-    Row("tls", Action.SKIP, broke={Break.CLIENT_CERTIFICATE},
+    Row("tls", Action.SKIP, Blame.ENDPOINT, broke={Break.CLIENT_CERTIFICATE},
         advice="The server asks for a client's certificate, and does not take what it was shown, or nothing: check "
                "ssl.certificate.location and ssl.key.location."),
-    Row("tls", Action.SKIP, broke={Break.TLS},
+    Row("tls", Action.SKIP, Blame.ENDPOINT, broke={Break.TLS},
         advice=_TLS_ADVICE),
     _NO_TUNNEL,
-    Row("unsendable", Action.SKIP, broke={Break.UNSENDABLE}, advice="Check http.headers, http.auth and proxy."),
-    Row("bad_answer", Action.NEXT, broke={Break.BAD_ANSWER, Break.BAD_REDIRECT}),
-    Row("timeout", Action.NEXT, broke={Break.TIMEOUT, Break.CONNECT_TIMEOUT}),
-    Row("connection", Action.NEXT, broke=frozenset(Break)),
+    Row("unsendable", Action.SKIP, Blame.ALONE, broke={Break.UNSENDABLE},
+        advice="Check http.headers, http.auth and proxy."),
+    Row("bad_answer", Action.NEXT, Blame.QUESTION, broke={Break.BAD_ANSWER, Break.BAD_REDIRECT}),
+    Row("timeout", Action.NEXT, Blame.ENDPOINT, broke={Break.CONNECT_TIMEOUT}),
+    Row("timeout", Action.NEXT, Blame.QUESTION, broke={Break.TIMEOUT}),
+    Row("connection", Action.NEXT, Blame.QUESTION, broke={Break.RESET}),
+    Row("connection", Action.NEXT, Blame.ENDPOINT, broke=frozenset(Break)),
     # answers
     Row("success", Action.ACCEPT, status=_SUCCESS),
     Row("no_leader", Action.NO_LEADER, status={500}, error_code={50003, 50004}),
-    Row("rate_limited", Action.REST, status={429}),
-    Row("unavailable", Action.REST, status={503}, rests=True),
+    Row("rate_limited", Action.REST, Blame.ENDPOINT, status={429}),
+    Row("unavailable", Action.REST, Blame.ENDPOINT, status={503}, rests=True),
     Row("absent", Action.REFUSE, status={404, 405, 501}, optional=True, error=SchemaNotFoundError,
         advice="This registry has no such path."),
-    Row("server_error", Action.NEXT, status={408, 425, *range(500, 600)}),
+    Row("server_error", Action.NEXT, Blame.QUESTION, status={408, 425, *range(500, 600)}),
     Row("token_expired", Action.AGAIN, status={401}, renewable=True),
     Row("unauthorized", Action.ELSEWHERE, status={401}, from_registry=True, error=RegistryAuthError,
         advice=_CREDENTIALS),
     Row("unauthorized", Action.ELSEWHERE, status={401}, error=RegistryAuthError, advice=_GATEWAYS_CREDENTIALS),
-    Row("body_lost", Action.ELSEWHERE, status={422}, says_empty=True, error=InvalidSchemaError,
+    Row("body_lost", Action.ELSEWHERE, Blame.ALONE, status={422}, says_empty=True, error=InvalidSchemaError,
         advice="The body was sent whole: a proxy or gateway on the way drops request bodies. Mend or bypass it."),
     Row("read_only", Action.REFUSE, status={422}, error_code={42205}, says={"read-only", "read only", "readonly"},
         error=InvalidSchemaError, look_up=True, remembered_for=1,
@@ -230,20 +249,21 @@ TABLE: tuple[Row, ...] = (
         error=SchemaNotFoundError, remembered_for=1 / 6, advice=_SCHEMA_MISSING),
     Row("not_found", Action.ELSEWHERE, status={404}, from_registry=True, error=SchemaNotFoundError,
         remembered_for=1 / 6, advice=_NOTHING_THERE),
-    Row("too_large", Action.ELSEWHERE, status={413},
+    Row("too_large", Action.ELSEWHERE, Blame.ALONE, status={413},
         advice=_TOO_LARGE + "body of this size: raise its limit (nginx: client_max_body_size), or shorten the schema."),
-    Row("too_large", Action.ELSEWHERE, status={414},
+    Row("too_large", Action.ELSEWHERE, Blame.ALONE, status={414},
         advice=_TOO_LARGE + "URL this long: raise its limit, or shorten the subject's name."),
-    Row("too_large", Action.ELSEWHERE, status={431},
+    Row("too_large", Action.ELSEWHERE, Blame.ALONE, status={431},
         advice=_TOO_LARGE + "headers this large: raise its limit, or shorten http.headers or the token."),
     Row("refused", Action.REFUSE, status={405, 406, 415}, from_registry=True,
         advice="Check the URL's path, and that nothing on the way changes the request's method and headers."),
     Row("refused", Action.REFUSE, status=_CLIENT_ERROR, from_registry=True,
         advice="The registry will not change its mind: mend what its words name."),
-    Row("not_a_registry", Action.ELSEWHERE, status={404}, error=SchemaNotFoundError, advice=_NOT_A_REGISTRY),
-    Row("not_a_registry", Action.ELSEWHERE, status=_CLIENT_ERROR, advice=_NO_REGISTRYS_ANSWER),
+    Row("not_a_registry", Action.ELSEWHERE, Blame.ALONE, status={404}, error=SchemaNotFoundError,
+        advice=_NOT_A_REGISTRY),
+    Row("not_a_registry", Action.ELSEWHERE, Blame.ALONE, status=_CLIENT_ERROR, advice=_NO_REGISTRYS_ANSWER),
     # 1xx and 3xx that the transport did not follow, and whatever else HTTP may bring
-    Row("bad_answer", Action.NEXT),
+    Row("bad_answer", Action.NEXT, Blame.QUESTION),
 )
 
 _TOKEN_REFUSED = Row("token_refused", Action.REFUSE, error=RegistryAuthError,
@@ -251,26 +271,26 @@ _TOKEN_REFUSED = Row("token_refused", Action.REFUSE, error=RegistryAuthError,
 
 TOKENS: tuple[Row, ...] = (
     Row("stale_connection", Action.AGAIN, broke={Break.STALE}),
-    Row("tls", Action.SKIP, broke={Break.CLIENT_CERTIFICATE},
+    Row("tls", Action.SKIP, Blame.ENDPOINT, broke={Break.CLIENT_CERTIFICATE},
         advice="The token's server asks for a client's certificate, and does not take what it was shown, or nothing: "
                "check bearer.auth.ssl.certificate.location and bearer.auth.ssl.key.location."),
-    Row("tls", Action.SKIP, broke={Break.TLS},
+    Row("tls", Action.SKIP, Blame.ENDPOINT, broke={Break.TLS},
         advice="Check bearer.auth.ssl.ca.location and ssl.ca.location, the server's host name and its certificate's "
                "dates."),
     _NO_TUNNEL,
-    Row("unsendable", Action.SKIP, broke={Break.UNSENDABLE}, advice="Check bearer.auth.* and proxy."),
-    Row("bad_answer", Action.NEXT, broke={Break.BAD_ANSWER, Break.BAD_REDIRECT}),
-    Row("timeout", Action.NEXT, broke={Break.TIMEOUT, Break.CONNECT_TIMEOUT}),
-    Row("credentials", Action.NEXT, broke={Break.CREDENTIALS}),
-    Row("connection", Action.NEXT, broke=frozenset(Break)),
+    Row("unsendable", Action.SKIP, Blame.ALONE, broke={Break.UNSENDABLE}, advice="Check bearer.auth.* and proxy."),
+    Row("bad_answer", Action.NEXT, Blame.ENDPOINT, broke={Break.BAD_ANSWER, Break.BAD_REDIRECT}),
+    Row("timeout", Action.NEXT, Blame.ENDPOINT, broke={Break.TIMEOUT, Break.CONNECT_TIMEOUT}),
+    Row("credentials", Action.NEXT, Blame.ENDPOINT, broke={Break.CREDENTIALS}),
+    Row("connection", Action.NEXT, Blame.ENDPOINT, broke=frozenset(Break)),
     Row("success", Action.ACCEPT, status=_SUCCESS),
-    Row("rate_limited", Action.REST, status={429}),
-    Row("unavailable", Action.REST, status={503}, rests=True),
-    Row("server_error", Action.NEXT, status={408, 425, *range(500, 600)}),
+    Row("rate_limited", Action.REST, Blame.ENDPOINT, status={429}),
+    Row("unavailable", Action.REST, Blame.ENDPOINT, status={503}, rests=True),
+    Row("server_error", Action.NEXT, Blame.ENDPOINT, status={408, 425, *range(500, 600)}),
     _PROXY_REFUSED,
     replace(_TOKEN_REFUSED, status=_CLIENT_ERROR, from_registry=True),
     replace(_TOKEN_REFUSED, status={400, 401, 403}),
-    Row("bad_answer", Action.NEXT),
+    Row("bad_answer", Action.NEXT, Blame.ENDPOINT),
 )
 """The same for a token's server, which has no leader and no schemas; ``from_registry``: the error is OAuth's JSON."""
 # fmt: on
@@ -284,9 +304,9 @@ def decide(outcome: Outcome, table: tuple[Row, ...] = TABLE) -> Row:
 def wait_after(failures: int, age: float, random: float, *, base: float, cap: float) -> float:
     """Seconds until the next attempt after a failure.
 
-    Full jitter that doubles from ``base`` to a second while an outage is young and short; from the fourth failure on
-    at least half of it, so that probes stay apart; after ten seconds a tenth of the outage's age, up to ``cap``, so
-    that a fleet has spread by the time its registry is back.
+    Full jitter over ``base`` and twice ``base`` after the first two, as most failures are over then. From the third on
+    about ten times ``base``, up to ``SHORT_WAIT``: a fleet that starts in an outage would ask too often else. After
+    ten seconds a tenth of the outage's age, up to ``cap``, so that a fleet has spread by the time its registry is back.
 
     Args:
         failures: without a success so far, from 1.
@@ -295,7 +315,9 @@ def wait_after(failures: int, age: float, random: float, *, base: float, cap: fl
         base: ``retries.wait.ms`` in seconds.
         cap: ``retries.max.wait.ms`` in seconds.
     """
-    longest = min(cap, base * 2.0 ** min(failures - 1, 32), max(SHORT_WAIT, base))
-    if failures <= OPENS_AFTER:
-        return random * longest
-    return (0.5 + random / 2) * max(longest, min(cap, age / 10))
+    longest = max(SHORT_WAIT, base)
+    if failures < OPENS_AFTER:
+        return random * min(cap, base * 2.0 ** (failures - 1), longest)
+    steady = min(cap, 10 * base * 2.0 ** min(failures - OPENS_AFTER, 32), longest)
+    least = 0.5 if failures == OPENS_AFTER else 0.87
+    return max((least + (1 - least) * random) * steady, (0.5 + random / 2) * min(cap, age / 10))

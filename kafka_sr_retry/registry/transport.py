@@ -1,8 +1,8 @@
 """One attempt: a fresh HTTP request built from a request's bytes, over requests, that ends when its time is over.
 
 requests' timeouts count each ``recv`` and not the name look-up: a server that drips one byte at a time holds them for
-ever, and so does a resolver that hangs. So an exchange runs on a daemon thread of its own; its starter leaves it at the
-limit and shuts its socket down. The only module that imports requests.
+ever, and so does a resolver that hangs. So who waits for an exchange looks at it when it is ``due``, and at its limit
+shuts its socket down and leaves it. The only module that imports requests.
 """
 
 from __future__ import annotations
@@ -10,23 +10,22 @@ from __future__ import annotations
 import contextvars
 import http.client
 import ipaddress
-import queue
 import re
 import socket
 import ssl
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from enum import Enum
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar
 from requests.hooks import dispatch_hook
 from requests.utils import get_environ_proxies, requote_uri, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -74,22 +73,39 @@ _exchange: contextvars.ContextVar[_Exchange] = contextvars.ContextVar("exchange"
 
 
 class _Exchange:
-    """What the starter of an exchange and its thread tell each other."""
+    """One attempt, redirects included; made on one thread, and ended from another where its time is over.
 
-    def __init__(self, connect_seconds: float, deadline: float) -> None:
+    Attributes:
+        began: in the clock's seconds.
+        seconds: its limit.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        request: RegistryRequest[Any],
+        url: str,
+        headers: _Headers,
+        seconds: float,
+        connect_seconds: float,
+    ) -> None:
+        self.began = 0.0
+        self.seconds = seconds
         self.connect_seconds = connect_seconds
-        self._deadline = deadline
         self.secrets: frozenset[str] = frozenset()
+        self.request, self.url, self.headers = request, url, headers
         self.redirected = False
         self.begin(away=False, proxy="")
-        self.marks: queue.SimpleQueue[_Phase | Reply] = queue.SimpleQueue()
+        self._transport = transport
+        self._deadline = time.monotonic() + seconds
         self._lock = threading.Lock()
         self._watched: socket.socket | None = None
-        self._abandoned = False
+        self._ended = False
 
     def begin(self, *, away: bool, proxy: str) -> None:
         """One request of the exchange: the first, or one after a redirect, to another origin if ``away``."""
         self.phase = _Phase.BUILDING
+        self.connecting_until = 0.0
         self.away = away
         self.proxy = proxy
         self.reused = False
@@ -97,6 +113,30 @@ class _Exchange:
         self.tls_version = ""
         self.answer: Response | None = None
         """the one that has begun to come"""
+
+    def run(self) -> Reply:
+        _exchange.set(self)
+        try:
+            reply = self._transport.follow(self)
+        except Exception as error:  # noqa: BLE001 whatever it is, the attempt has failed and who waits must hear of it
+            reply = _diagnose(error, self, self.url)
+        self._watch(None)
+        return replace(reply, secrets=tuple(self.secrets))
+
+    def due(self, now: float) -> float:
+        if self.phase is _Phase.EXCHANGING:
+            return self._deadline
+        return min(self._deadline, self.connecting_until or now + self.connect_seconds)
+
+    def gave_up(self) -> Reply:
+        slow_connect = self.phase is _Phase.CONNECTING and time.monotonic() < self._deadline
+        broke = Break.CONNECT_TIMEOUT if slow_connect else Break.TIMEOUT
+        return Reply(self.url, broke, f"{broke.value} ({self.where})")
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+            self._shut_down()
 
     @property
     def where(self) -> str:
@@ -110,43 +150,24 @@ class _Exchange:
             self._watch(socket.fromfd(sock.fileno(), sock.family, sock.type))
         if phase is not self.phase:
             self.phase = phase
-            self.marks.put(phase)
+            self.connecting_until = time.monotonic() + self.connect_seconds if phase is _Phase.CONNECTING else 0.0
+
+    def left(self) -> float:
+        """Seconds until the attempt's end."""
+        return max(0.001, self._deadline - time.monotonic())
 
     def _watch(self, sock: socket.socket | None) -> None:
         with self._lock:
             if self._watched is not None:
                 self._watched.close()
             self._watched = sock
-            if self._abandoned:
+            if self._ended:
                 self._shut_down()
-
-    def left(self) -> float:
-        """Seconds until the attempt's end."""
-        return max(0.001, self._deadline - time.monotonic())
-
-    def abandon(self) -> None:
-        with self._lock:
-            self._abandoned = True
-            self._shut_down()
-            while not self.marks.empty():
-                self._drop(self.marks.get())
 
     def _shut_down(self) -> None:
         if self._watched is not None:
             with suppress(OSError):
                 self._watched.shutdown(socket.SHUT_RDWR)
-
-    def end(self, reply: Reply) -> None:
-        self._watch(None)
-        with self._lock:
-            if self._abandoned:
-                self._drop(reply)
-            self.marks.put(reply)
-
-    @staticmethod
-    def _drop(mark: _Phase | Reply) -> None:
-        if isinstance(mark, Reply):
-            mark.done(False)
 
 
 class _Path(str):
@@ -336,62 +357,31 @@ class Transport:
         self._settings = settings
         self._tls = tls
         self._direct = direct
-        self._under_way: set[_Exchange] = set()
         self._environ_proxies: dict[tuple[str, str | None, int | None], dict[str, str]] = {}
         self._opening = threading.Lock()
         self._contexts = tls.current()
         self._adapter = self._open(self._contexts.home)
 
-    def attempt(
+    def begin(
         self,
         request: RegistryRequest[Any],
         endpoint: str,
+        headers: Mapping[str, str],
         *,
         request_id: str,
         seconds: float,
-        headers: Mapping[str, str],
-    ) -> Reply:
+    ) -> _Exchange:
         """One attempt of at most ``seconds``, from the name look-up to the last byte, redirects included.
 
         Args:
             headers: that name the caller; not sent to another origin.
         """
-        url = endpoint + request.path
         given = {"X-Request-ID": request_id}, {**self._settings.http_headers, **headers}
-        limit = deadline = time.monotonic() + seconds
-        exchange = _Exchange(self._settings.connect_timeout, deadline)
-        if sys.is_finalizing():
-            return Reply(url, Break.RESET, "the interpreter is shutting down")
-        self._under_way.add(exchange)
-        try:
-            threading.Thread(
-                target=contextvars.copy_context().run,
-                args=(self._exchange, exchange, request, url, given, deadline),
-                name="kafka-sr-retry-attempt",
-                daemon=True,
-            ).start()
-            while True:
-                mark = exchange.marks.get(timeout=max(0.0, limit - time.monotonic()))
-                if isinstance(mark, Reply):
-                    return mark
-                limit = deadline
-                if mark is _Phase.CONNECTING:
-                    limit = min(limit, time.monotonic() + exchange.connect_seconds)
-        except queue.Empty:
-            slow_connect = exchange.phase is _Phase.CONNECTING and limit < deadline
-            broke = Break.CONNECT_TIMEOUT if slow_connect else Break.TIMEOUT
-            return Reply(url, broke, f"{broke.value} ({exchange.where})")
-        except RuntimeError as error:
-            return Reply(url, Break.RESET, f"no thread for the attempt: {error}")
-        finally:
-            exchange.abandon()
-            self._under_way.discard(exchange)
+        url = endpoint + request.path
+        return _Exchange(self, request, url, given, seconds, self._settings.connect_timeout)
 
     def close(self) -> None:
-        """Ends the exchanges under way and closes the connections."""
-        for exchange in tuple(self._under_way):
-            exchange.abandon()
-            exchange.end(Reply("", Break.RESET, "the client was closed"))
+        """Closes the connections that wait for the next request."""
         self._adapter.close()
 
     def forget_connections(self) -> None:
@@ -401,8 +391,10 @@ class Transport:
     def _open(self, context: ssl.SSLContext) -> _Adapter:
         return _Adapter(context, self._contexts.away, self._settings.max_in_flight)
 
-    def _current(self) -> _Adapter:
-        """The adapter whose connections were made with the files as they are now."""
+    def _current(self, *, secure: bool) -> _Adapter:
+        """The adapter whose connections were made with the TLS files as they are now, where that matters."""
+        if not secure:
+            return self._adapter
         with self._opening:
             contexts = self._tls.current()
             if contexts is not self._contexts:
@@ -422,23 +414,13 @@ class Transport:
             self._environ_proxies[origin] = get_environ_proxies(url)
         return self._environ_proxies[origin]
 
-    def _exchange(
-        self, exchange: _Exchange, request: RegistryRequest[Any], url: str, headers: _Headers, deadline: float
-    ) -> None:
-        _exchange.set(exchange)
-        try:
-            reply = self._follow(exchange, request, url, headers, deadline)
-        except Exception as error:  # noqa: BLE001 whatever it is, the attempt has failed and its starter must hear of it
-            reply = _diagnose(error, exchange, url)
-        exchange.end(replace(reply, secrets=tuple(exchange.secrets)))
-
-    def _follow(
-        self, exchange: _Exchange, request: RegistryRequest[Any], url: str, headers: _Headers, deadline: float
-    ) -> Reply:
+    def follow(self, exchange: _Exchange) -> Reply:
+        """The exchange's answer, redirects followed."""
+        url = exchange.url
         origin, shown = _origin(url), url
         for _ in range(MAX_REDIRECTS + 1):
             away = _origin(url) != origin
-            reply = self._send(exchange, request, url, headers, deadline, away=away)
+            reply = self._send(exchange, url, away=away)
             reply = replace(reply, url=shown)
             if reply.status not in (301, 302, 307, 308) or "location" not in reply.headers:
                 return reply
@@ -455,26 +437,17 @@ class Transport:
                 raise _LinkLocalError
         return Reply(shown, Break.BAD_REDIRECT, f"more than {MAX_REDIRECTS} redirects")
 
-    def _send(
-        self,
-        exchange: _Exchange,
-        request: RegistryRequest[Any],
-        url: str,
-        given: _Headers,
-        deadline: float,
-        *,
-        away: bool,
-    ) -> Reply:
-        settings = self._settings
+    def _send(self, exchange: _Exchange, url: str, *, away: bool) -> Reply:
+        settings, request = self._settings, exchange.request
         exchange.begin(away=away, proxy="")
-        anywhere, here = given
+        anywhere, here = exchange.headers
         headers = {**_STANDARD_HEADERS, **anywhere}
         if request.body is not None:
             headers["Content-Type"] = JSON_TYPE
         if not away:
             headers |= here
             exchange.secrets |= of_headers(here.items())
-        prepared = requests.Request(request.method, url, headers, data=request.body).prepare()
+        prepared = _prepared(request, url, headers)
         if not away and settings.http_auth:
             before, bare = dict(prepared.headers), prepared.url
             prepared.prepare_auth(settings.http_auth)
@@ -493,10 +466,14 @@ class Transport:
             if proxy.lower().startswith("socks") and not has_socks():
                 return Reply(url, Break.UNSENDABLE, f"proxy {exchange.proxy}: {NO_SOCKS}")
         with ExitStack() as stack:
-            adapter = stack.enter_context(closing(self._open(self._contexts.away))) if away else self._current()
+            adapter = (
+                stack.enter_context(closing(self._open(self._contexts.away)))
+                if away
+                else self._current(secure=url.startswith("https:") or bool(proxy and proxy.startswith("https:")))
+            )
             options: dict[str, Any] = {
                 "stream": True,
-                "timeout": (settings.connect_timeout, max(0.001, deadline - time.monotonic())),
+                "timeout": (settings.connect_timeout, exchange.left()),
                 "verify": self._tls.verify,
                 "proxies": proxies,
             }
@@ -518,6 +495,17 @@ class Transport:
                 proxy=exchange.proxy if url.startswith("http:") else "",
                 done=partial(_settle, response.raw, answer),
             )
+
+
+def _prepared(request: RegistryRequest[Any], url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
+    """A new one, without what ``prepare`` does for cookies."""
+    prepared = requests.PreparedRequest()
+    prepared.prepare_method(request.method)
+    prepared.prepare_url(url, None)
+    prepared.prepare_headers(headers)
+    vars(prepared)["_cookies"] = RequestsCookieJar()  # digest authentication puts some there
+    prepared.prepare_body(request.body, None)
+    return prepared
 
 
 def _settle(raw: Any, answer: Response, good: bool) -> None:
@@ -559,6 +547,11 @@ _METADATA = {ipaddress.ip_address("fd00:ec2::254")}
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
+    return _origin_of("/".join(url.split("/", 3)[:3]))
+
+
+@lru_cache
+def _origin_of(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 

@@ -20,6 +20,7 @@ import confluent_kafka.schema_registry as confluent
 import pytest
 import requests
 import trustme
+from clocks import ShiftedClock
 from confluent_kafka.serialization import MessageField, SerializationContext
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -32,7 +33,6 @@ from servers import Proxy, RawServer, SocksProxy, TokenServer
 from kafka_sr_retry import AvroSerializer, AvroSerializerBuilder, ConfigurationError, Schema, SchemaRegistryClient
 from kafka_sr_retry.errors import RegistryAuthError, RegistryUnavailableError, SchemaRegistryError
 from kafka_sr_retry.events import AttemptEvent, BreakerEvent, GiveUpEvent, RefusalEvent, SuccessEvent
-from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import (
     Fault,
     SchemaRegistryServer,
@@ -59,21 +59,12 @@ OAUTH = {
 }
 
 
-class SteppedClock(Clock):
-    """The machine's, and what a test adds."""
-
-    ahead = 0.0
-
-    def now(self) -> float:
-        return time.monotonic() + self.ahead
-
-
 class World:
     """A registry that asks for a bearer token, a token server, a client, and what it told."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.stack = stack
-        self.clock = SteppedClock()
+        self.clock = ShiftedClock()
         self.events: list[Any] = []
         self.accepts: Callable[[str], bool] = lambda token: token.startswith("token-")
         self.tokens = self.serve(TokenServer())
@@ -323,13 +314,13 @@ def test_a_token_is_renewed_at_four_fifths_of_its_life_while_it_serves_on(world:
     world.tokens.lifetime, world.tokens.more = (None if more else 100), more
     client = world.oauth()
     client.register_schema("a", ORDER)
-    world.clock.ahead += 75
+    world.clock.later(75)
     client.register_schema("b", ORDER)
     assert world.counts == (2, 1)
 
-    world.clock.ahead += 6
+    world.clock.later(6)
     client.register_schema("c", ORDER)
-    until(lambda: client._credentials._known.headers["Authorization"] == "Bearer token-2")
+    until(lambda: len(world.tokens.requests) == 2 and not client.state().waiting)
     client.register_schema("d", ORDER)
 
     assert world.sent() == ["token-1"] * 3 + ["token-2"]
@@ -341,13 +332,13 @@ def test_a_token_that_cannot_be_renewed_serves_to_its_end(world: World) -> None:
     client = world.oauth()
     client.register_schema("a", ORDER)
     world.tokens.fail_always(error(500))
-    world.clock.ahead += 90
+    world.clock.later(90)
     client.register_schema("b", ORDER)
     until(lambda: len(world.tokens.requests) > 1)
     client.register_schema("c", ORDER)
     assert world.sent() == ["token-1"] * 3
 
-    world.clock.ahead += 11
+    world.clock.later(11)
     assert isinstance(failed(lambda: client.lookup_schema("d", ORDER, timeout=0.3)), RegistryUnavailableError)
     assert len(world.registry.requests) == 3
 
@@ -357,7 +348,7 @@ def test_after_its_life_the_next_request_waits_for_a_new_one(world: World, lifet
     world.tokens.lifetime = lifetime
     client = world.oauth()
     client.register_schema("a", ORDER)
-    world.clock.ahead += 101
+    world.clock.later(101)
     client.register_schema("b", ORDER)
 
     assert world.sent() == ["token-1", "token-2"]
@@ -368,9 +359,9 @@ def test_azures_moment_of_expiry_counts_where_no_lifetime_is_told(world: World) 
     world.tokens.more = {"expires_on": str(int(time.time()) + 100)}
     client = world.oauth()
     client.register_schema("a", ORDER)
-    world.clock.ahead += 70
+    world.clock.later(70)
     client.register_schema("b", ORDER)
-    world.clock.ahead += 40
+    world.clock.later(40)
     client.register_schema("c", ORDER)
 
     assert world.sent() == ["token-1", "token-1", "token-2"]
@@ -381,7 +372,7 @@ def test_a_token_without_a_known_life_serves_until_a_401(world: World, lifetime:
     world.tokens.lifetime = lifetime
     client = world.oauth()
     client.register_schema("a", ORDER)
-    world.clock.ahead += 10_000_000
+    world.clock.later(10_000_000)
     client.register_schema("b", ORDER)
     assert world.counts == (2, 1)
 
@@ -528,7 +519,7 @@ def test_a_token_server_that_never_serves_ends_the_call_and_is_quoted(
     assert lost.url == world.tokens.endpoint
     assert lost.attempts == len(world.tokens.requests) >= 1
     assert not world.registry.requests
-    assert not client._endpoints.outage(world.registry.url).failures
+    assert all(endpoint.up for endpoint in client.state().endpoints)
     assert not [secret for secret in (SECRET, "secret-token", "s3cret") if secret in world.told(lost)]
     if kind is RegistryAuthError:
         assert len(world.tokens.requests) == lost.attempts == 1
@@ -538,7 +529,7 @@ def test_a_token_server_that_never_serves_ends_the_call_and_is_quoted(
     assert ends[-1].asked.endswith("'orders-value'")
 
     world.tokens.recover()
-    world.clock.ahead += 4000
+    world.clock.later(4000)
     assert client.register_schema("orders-value", ORDER, timeout=10) == 100
     assert world.outcomes(world.registry) == ["success"]
     assert not [e for e in world.events if isinstance(e, BreakerEvent) and e.endpoint == world.registry.url]
@@ -680,10 +671,10 @@ def test_azures_query_goes_before_that_of_the_url(world: World, url: str, query:
 
 def test_azures_own_service_is_asked_unless_another_is_named() -> None:
     client = SchemaRegistryClient(URL | AZURE | {"bearer.auth.issuer.endpoint.query": "a=b", "ssl.ca.location": False})
-    client._retrying()
+    question = client._asking._here().access
 
-    assert client._credentials._endpoints.urls == ("http://169.254.169.254/metadata/identity/oauth2/token",)
-    assert client._credentials._request.path == "?a=b"
+    assert question.world.outages.urls == ("http://169.254.169.254/metadata/identity/oauth2/token",)
+    assert question.request.path == "?a=b"
     client.close()
 
 
@@ -999,7 +990,7 @@ def test_files_that_cannot_be_used_leave_the_old_ones_in_place_and_are_logged_on
         files.ca.write_text("not a certificate")
     with caplog.at_level(logging.WARNING, "kafka_sr_retry"):
         for name in "bcd":
-            client._transport.forget_connections()
+            client._asking._here().transport.forget_connections()
             assert client.register_schema(name, ORDER) == 100
 
     (record,) = caplog.records
@@ -1349,7 +1340,7 @@ def test_a_refusal_is_told_though_the_look_up_in_its_place_has_no_token(
     def refuse_the_next_token(event: Any) -> None:
         world.events.append(event)
         if isinstance(event, AttemptEvent) and event.outcome == "forbidden":
-            world.clock.ahead += 3600
+            world.clock.later(3600)
             world.tokens.fail_always(error(401))
 
     world.registry.fail_always(error(403))

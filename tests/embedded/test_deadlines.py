@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from clocks import FastClock
 
 from kafka_sr_retry import Schema, SchemaRegistryClient
 from kafka_sr_retry.errors import RegistryUnavailableError
@@ -22,16 +23,6 @@ from kafka_sr_retry.testing import Fault, SchemaRegistryServer, drip, error, han
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
 GUARD = 20.0
-
-
-class FastClock(Clock):
-    """Thirty seconds pass in one."""
-
-    def now(self) -> float:
-        return time.monotonic() * 30
-
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        condition.wait(min(seconds / 30, 60))
 
 
 @pytest.fixture
@@ -161,7 +152,7 @@ def test_an_outage_is_shared_by_all_calls_and_its_end_releases_them(
 ) -> None:
     slow.fail_always(error(503))
     events: list[Any] = []
-    client = client_of(stack, slow.url, events=events, clock=FastClock(), total_timeout_ms=600_000)
+    client = client_of(stack, slow.url, events=events, clock=FastClock(30), total_timeout_ms=600_000)
     calls = [later(lambda n=n: client.register_schema(f"s{n}", ORDER)) for n in range(16)]
     while not [event for event in events if isinstance(event, BreakerEvent)]:
         time.sleep(0.001)

@@ -15,20 +15,19 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from contextvars import ContextVar
 from errno import EINPROGRESS
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from clocks import StandingClock
 from prometheus_client import CollectorRegistry, generate_latest
 from servers import Proxy, TokenServer
 
 from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
-from kafka_sr_retry.events import AttemptEvent, AttemptStartEvent, Event, StaleEvent, SuccessEvent
+from kafka_sr_retry.events import AttemptStartEvent, Event, StaleEvent, SuccessEvent
 from kafka_sr_retry.instrumentation.prometheus import PrometheusInstrumentation
-from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.registry.policy import TABLE, TOKENS
 from kafka_sr_retry.testing import (
     Fault,
@@ -66,34 +65,13 @@ OAUTH = {
 }
 
 
-class SkippingClock(Clock):
-    """Its waits are over at once. A thread sees those of its own, and those before it was started."""
-
-    def __init__(self) -> None:
-        self._skipped: ContextVar[float] = ContextVar("skipped", default=0.0)
-        self._latest = 0.0
-
-    def now(self) -> float:
-        return 1000.0 + self._skipped.get()
-
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        self.skip(seconds)
-
-    def skip(self, seconds: float) -> None:
-        self._skipped.set(self._skipped.get() + max(0.0, seconds))
-        self._latest = max(self._latest, self._skipped.get())
-
-    def catch_up(self) -> None:
-        self._skipped.set(self._latest)
-
-
 class World:
     """Two registries, and all that a producer's operator sees, under the names that the document uses."""
 
     def __init__(self, stack: ExitStack, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
         self.folder = folder
         self._caplog = caplog
-        self.clock = SkippingClock()
+        self.clock = StandingClock()
         self.metrics = CollectorRegistry()
         self.raised: list[str] = []
         self.heard: defaultdict[type[Event], threading.Event] = defaultdict(threading.Event)
@@ -130,7 +108,6 @@ class World:
             call()
         except SchemaRegistryError as failed:
             self.raised.append(f"raises {type(failed).__name__}: {failed}")
-        self.clock.catch_up()
 
     def _hear(self, event: Event) -> None:
         self.heard[type(event)].set()
@@ -295,7 +272,7 @@ def breaker_open(world: World) -> None:
 def failing_fast(world: World) -> None:
     world.a.fail_always(error(503))
     client = world.client()
-    world.ask(lambda: client.register_schema("customers-value", ORDER))
+    world.ask(lambda: client.register_schema(SUBJECT, ORDER))
     world.forget()
     world.ask(lambda: client.register_schema(SUBJECT, ORDER))
 
@@ -304,13 +281,13 @@ def remembered_refusal(world: World) -> None:
     world.a.incompatible(SUBJECT)
     client = world.register()
     world.forget()
-    world.clock.skip(3)
+    world.clock.later(3)
     world.ask(lambda: client.register_schema(SUBJECT, ORDER))
 
 
 def calls_given_up(world: World) -> None:
     world.a.fail_always(error(503))
-    client = world.client(event_cb=[lambda event: isinstance(event, AttemptEvent) and world.clock.skip(31)])
+    client = world.client()
     world.ask(lambda: client.get_schema(1))
 
 
@@ -319,7 +296,7 @@ def stale_version(world: World) -> None:
     client = world.client(**{"cache.latest.ttl.sec": 300})
     client.get_latest_version(SUBJECT)
     world.a.fail_always(error(503))
-    world.clock.skip(301)
+    world.clock.later(301)
     world.ask(lambda: client.get_latest_version(SUBJECT))
     assert world.heard[StaleEvent].wait(GUARD)
 

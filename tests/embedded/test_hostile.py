@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import contextvars
 import json
 import logging
 import os
@@ -107,21 +109,46 @@ def test_a_listener_that_exits_breaks_nothing(schema_registry: SchemaRegistrySer
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, RuntimeError])
-def test_a_flight_that_never_began_does_not_hold_its_question(
+def test_an_interrupt_while_a_thread_is_started_is_the_callers(
     schema_registry: SchemaRegistryServer, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
 ) -> None:
-    real = threading.Thread.start
+    """As a signal handler's exception is, whose class may be the one that is raised where no thread can be started."""
+    real = _thread.start_new_thread
+    calls = iter([interrupt("a handler's")])
 
-    def start_once(thread: threading.Thread) -> None:
-        monkeypatch.setattr(threading.Thread, "start", real)
-        raise interrupt
+    def handler() -> None:
+        for error in calls:
+            raise error
 
+    def start(*given: Any) -> int:
+        handler()
+        return real(*given)
+
+    monkeypatch.setattr(_thread, "start_new_thread", start)
     with SchemaRegistryClient({"url": schema_registry.url}) as client:
-        monkeypatch.setattr(threading.Thread, "start", start_once)
-        expected = KeyboardInterrupt if interrupt is KeyboardInterrupt else RegistryUnavailableError
-        with pytest.raises(expected):
+        with pytest.raises(interrupt, match="a handler's"):
             client.register_schema("s", ORDER)
         assert client.register_schema("s", ORDER) == 1
+
+
+def test_where_no_thread_can_be_started_a_message_goes_out_all_the_same(
+    schema_registry: SchemaRegistryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = (
+        contextvars.copy_context()
+    )  # entered twice it raises a RuntimeError, as starting a thread does: without a frame
+
+    def produce() -> int:
+        monkeypatch.setattr(_thread, "start_new_thread", inside.run)
+        return client.register_schema("s", ORDER)
+
+    schema_registry.fail_next(faults.no_leader(), faults.reset())
+    with SchemaRegistryClient({"url": schema_registry.url}) as client:
+        assert inside.run(produce) == 1
+        monkeypatch.undo()
+    assert [len(request.body) for request in schema_registry.requests if request.body] == [
+        len(schema_registry.requests[0].body)
+    ] * 3
 
 
 def fail(client: SchemaRegistryClient) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
-import time
 from typing import Any
 
 import pytest
+from clocks import SkippingClock
 
 from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
 from kafka_sr_retry.events import AttemptStartEvent, BreakerEvent, FailoverEvent, RetryEvent, SuccessEvent
@@ -18,19 +17,6 @@ from kafka_sr_retry.testing import SchemaRegistryServer, answer, drop_body, erro
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"card_number","type":"long"}]}')
 ASKED = "register a schema under subject 's': "
-
-
-class SkippingClock(Clock):
-    """Waits take no time, though it passes."""
-
-    def __init__(self) -> None:
-        self._skipped = 0.0
-
-    def now(self) -> float:
-        return time.monotonic() + self._skipped
-
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        self._skipped += max(0.0, seconds)
 
 
 @pytest.fixture(autouse=True)

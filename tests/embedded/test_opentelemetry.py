@@ -9,7 +9,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 import uuid
 import weakref
 from collections import Counter
@@ -19,6 +18,7 @@ from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytest
+from clocks import FastClock, SkippingClock
 from confluent_kafka import SerializingProducer
 from opentelemetry import context, trace
 from opentelemetry.metrics import NoOpCounter, NoOpMeter, NoOpMeterProvider
@@ -57,29 +57,6 @@ from kafka_sr_retry.testing import (
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
 OTHER = Schema('"string"')
-
-
-class SkippingClock(Clock):
-    """Waits take no time, though it passes."""
-
-    def __init__(self) -> None:
-        self._skipped = 0.0
-
-    def now(self) -> float:
-        return time.monotonic() + self._skipped
-
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        self._skipped += max(0.0, seconds)
-
-
-class FastClock(Clock):
-    """A hundred seconds pass in one."""
-
-    def now(self) -> float:
-        return time.monotonic() * 100
-
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        condition.wait(min(seconds / 100, 60))
 
 
 class Telemetry:

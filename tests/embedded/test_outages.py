@@ -8,26 +8,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from clocks import FastClock
 
 from kafka_sr_retry import RegistryUnavailableError, Schema, SchemaRegistryClient
 from kafka_sr_retry.events import AttemptEvent, BreakerEvent, Event, FailoverEvent
-from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
-
-
-class FastClock(Clock):
-    """Many seconds pass in one."""
-
-    def __init__(self, speed: float = 100) -> None:
-        self._speed = speed
-
-    def now(self) -> float:
-        return time.monotonic() * self._speed
-
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        condition.wait(min(seconds / self._speed, 60))
 
 
 class Listener(list[Event]):

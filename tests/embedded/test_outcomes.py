@@ -14,6 +14,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
+from clocks import FastClock
 from urllib3.connectionpool import HTTPConnectionPool
 
 from kafka_sr_retry import RegisteredSchema, Schema, SchemaRegistryClient
@@ -38,7 +39,6 @@ from kafka_sr_retry.events import (
     RetryEvent,
     SuccessEvent,
 )
-from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import (
     Exchange,
     Fault,
@@ -62,16 +62,6 @@ ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"l
 STRING = Schema('"string"')
 
 
-class FastClock(Clock):
-    """Thirty seconds pass in one."""
-
-    def now(self) -> float:
-        return time.monotonic() * 30
-
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        condition.wait(min(seconds / 30, 60))
-
-
 class Registries:
     """Two registries, whose ids tell who answered, and what their client told."""
 
@@ -92,7 +82,7 @@ class Registries:
                     "ssl.ca.location": False,  # loading the system's takes time, and there is no TLS here
                     **named,
                 },
-                clock=FastClock(),
+                clock=FastClock(30),
             )
         )
 
@@ -388,7 +378,7 @@ def test_a_stale_connection_costs_one_more_request_and_nobody_is_blamed(two: Reg
     assert client.register_schema("s", STRING) == 101
     assert two.counts == (3, 0)
     assert two.outcomes() == ["stale_connection", "success"]
-    assert not client._endpoints.outage(two.a.url).failures
+    assert all(endpoint.up for endpoint in client.state().endpoints)
 
 
 def test_one_stale_connection_is_told_for_all_of_them(two: Registries) -> None:
@@ -468,7 +458,7 @@ def test_connections_forgotten_by_one_request_fail_no_other_on_its_way(
     client = two.client()
     client.register_schema("first", ORDER)
     send = HTTPConnectionPool.urlopen
-    meanwhile = [client._transport.forget_connections]
+    meanwhile = [client._asking._here().transport.forget_connections]
 
     def overtaken(*args: Any, **kwargs: Any) -> Any:
         while meanwhile:
@@ -698,7 +688,7 @@ def test_the_next_node_is_asked_before_such_a_refusal_is_final(
     assert client.register_schema("t", ORDER) == 200
     assert two.counts == (1, 2)
     assert two.kinds()[:4] == [AttemptEvent, FailoverEvent, AttemptEvent, SuccessEvent]
-    assert not client._endpoints.outage(two.a.url).failures
+    assert all(endpoint.up for endpoint in client.state().endpoints)
 
 
 @of_one_node
@@ -787,7 +777,7 @@ def test_a_probe_that_is_refused_by_a_page_leaves_the_next_one_to_others(two: Re
     with pytest.raises(SchemaRegistryError):
         client.register_schema("large", ORDER)
 
-    assert client._endpoints.outage(two.a.url).open
+    assert client.state().endpoints[0].open
     assert client.register_schema("s", ORDER) == 100
 
 

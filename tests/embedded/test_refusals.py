@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from clocks import ShiftedClock
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from kafka_sr_retry import (
@@ -21,22 +22,11 @@ from kafka_sr_retry import (
     SchemaRegistryError,
 )
 from kafka_sr_retry.events import Event, StaleEvent, SuccessEvent
-from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
 LATER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"string"}]}')
 VALUE = SerializationContext("orders", MessageField.VALUE)
-
-
-class ShiftedClock(Clock):
-    """The real clock, which a test can put forward."""
-
-    def __init__(self) -> None:
-        self.shift = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.shift
 
 
 class World:

@@ -15,6 +15,7 @@ from typing import Any
 import confluent_kafka.schema_registry as confluent
 import fastavro
 import pytest
+from clocks import ShiftedClock
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
@@ -30,7 +31,6 @@ from kafka_sr_retry import (
     SchemaReference,
     SchemaRegistryClient,
 )
-from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.testing import Exchange, Fault, SchemaRegistryServer, faults
 
 VALUE = SerializationContext("orders", MessageField.VALUE)
@@ -257,14 +257,6 @@ def test_a_reference_that_is_away_for_a_while_is_asked_for_again(shop: SchemaReg
     assert written(shop, DIAMOND, NESTED) == NESTED_BYTES
     assert fetched(shop).count("shop.Gift") == 3
     assert fetched(shop).count("shop.Item") == 1
-
-
-class ShiftedClock(Clock):
-    def __init__(self) -> None:
-        self.shift = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.shift
 
 
 def test_references_are_inside_the_calls_deadline(shop: SchemaRegistryServer) -> None:

@@ -597,7 +597,7 @@ def test_a_dict_may_describe_the_client_that_is_given(
     serializer, rest = beside(described, conf, how)
     assert rest == {"linger.ms": 1}
     serializer.close()
-    assert not described._closed
+    assert not described._asking._closed
 
 
 @HOW

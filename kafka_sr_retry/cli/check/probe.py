@@ -13,13 +13,16 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from kafka_sr_retry.config import ClientSettings
 from kafka_sr_retry.errors import Failure, SchemaNotFoundError
 from kafka_sr_retry.registry import answers
+from kafka_sr_retry.registry.access import Access
+from kafka_sr_retry.registry.attempts import Question
+from kafka_sr_retry.registry.call import Credentials, World
 from kafka_sr_retry.registry.clock import Clock
-from kafka_sr_retry.registry.credentials import Access, Credentials
-from kafka_sr_retry.registry.endpoints import Call, Endpoints
+from kafka_sr_retry.registry.driver import Driver
+from kafka_sr_retry.registry.outages import Outages
 from kafka_sr_retry.registry.policy import Action, Break, Outcome, decide
 from kafka_sr_retry.registry.request import RegistryRequest, Reply
-from kafka_sr_retry.registry.retrying import Retrying, SoFar
 from kafka_sr_retry.registry.tls import Contexts, RotatingTls, Tls
+from kafka_sr_retry.registry.tokens import Tokens, credentials
 from kafka_sr_retry.registry.transport import Transport
 
 from . import questions
@@ -44,8 +47,8 @@ class Probe:
         settings: the client's; ``total_timeout`` bounds the questions together.
         url: the endpoint.
         subject: the scratch subject.
-        credentials: whose close ends the questions.
-        lasting: serve the removal once those are closed.
+        credentials: what shows the client.
+        asks: whose close ends the questions.
         write: whether to register there, and to remove it again.
 
     Attributes:
@@ -57,7 +60,7 @@ class Probe:
         settings: ClientSettings,
         url: str,
         credentials: Credentials,
-        lasting: Credentials,
+        asks: Driver,
         clock: Clock,
         *,
         subject: str,
@@ -67,7 +70,7 @@ class Probe:
         self._settings = settings
         self._url = url
         self._credentials = credentials
-        self._lasting = lasting
+        self._lasting = _Lasting(credentials, settings)
         self._clock = clock
         self._subject = f"{settings.context}{subject}" if settings.context else subject
         self._write = write
@@ -77,8 +80,9 @@ class Probe:
         contexts = tls.contexts()
         note(contexts.home, self._handshakes)
         self._tls = RotatingTls(tls, contexts)
-        self._reading = Transport(settings, self._tls)
-        self._writing = Transport(settings, self._tls)  # which no interrupt ends: it leaves nothing half-done
+        self._asks = asks
+        self._writing = Driver(clock, 1, settings.connect_timeout)  # no interrupt ends it: nothing is left half-done
+        self._transport = Transport(settings, self._tls)
         self._anonymous = Transport(replace(settings, http_headers=_unauthorized(settings.http_headers)), self._tls)
         self._deadline = 0.0
         self._access = Access()
@@ -88,17 +92,14 @@ class Probe:
         self._latencies: list[float] = []
 
     def stop(self) -> None:
-        """Ends the questions; what was written is still removed."""
+        """The questions are at an end; what was written is still removed."""
         self._stopped.set()
-        self._reading.close()
-        self._anonymous.close()
 
     def look(self) -> Seen:
         """Asks everything, within the time."""
         began = self._clock.now()
         self._deadline = began + self._settings.total_timeout
-        call = Call(questions.CONFIG, False, began, lambda: self._deadline)
-        access = self._credentials.access(call, None)
+        access = self._token()
         if isinstance(access, Access):
             self._access = access
         headers = self._settings.http_headers
@@ -109,7 +110,8 @@ class Probe:
             if shows and first.row.action is Action.ACCEPT:
                 self._ask("anonymous", questions.CONFIG, self._anonymous, Access())
             trace, why = self._ask_on()
-        for transport in (self._reading, self._writing, self._anonymous):
+        self._writing.close()
+        for transport in (self._transport, self._anonymous):
             transport.close()
         return Seen(
             url=self._url,
@@ -149,6 +151,8 @@ class Probe:
         request: RegistryRequest[Any],
         transport: Transport | None = None,
         access: Access | None = None,
+        *,
+        writes: bool = False,
     ) -> Answer | None:
         """Once, and once more after what a producer would repeat on the same endpoint."""
         if self._stopped.is_set():
@@ -159,10 +163,16 @@ class Probe:
             if seconds <= 0:
                 break
             shown = self._access if access is None else access
-            reply = (transport or self._reading).attempt(
-                request, self._url, request_id=str(uuid.uuid4()), seconds=seconds, headers=shown.headers
+            driver = self._writing if writes else self._asks
+            reply = driver.attempt(
+                transport or self._transport,
+                request,
+                self._url,
+                shown.headers,
+                request_id=str(uuid.uuid4()),
+                seconds=seconds,
             )
-            if self._stopped.is_set() and reply.broke is not None and transport is not self._writing:
+            if self._stopped.is_set() and reply.broke is not None and not writes:
                 return None
             outcome = self._read(reply, request, secrets=shown.secrets)
             reply.done(outcome.understood)
@@ -190,7 +200,7 @@ class Probe:
 
     def _register_and_remove(self) -> tuple[Trace, str]:
         before = self._requests
-        registered = self._ask("register", questions.register(self._subject), self._writing)
+        registered = self._ask("register", questions.register(self._subject), writes=True)
         if registered is None:
             return Trace.NEVER_THERE, ""
         refused = registered.outcome.broke is None and registered.outcome.status in _REFUSALS
@@ -219,21 +229,34 @@ class Probe:
         return Trace.REMOVED, ""
 
     def _send(self, request: RegistryRequest[Any], until: float) -> Failure | None:
-        settings = self._settings
-        endpoints = Endpoints(
-            (self._url,), random=random.random, base=settings.retries_wait, cap=settings.retries_max_wait
+        settings, lasting = self._settings, self._lasting
+        outages = Outages((self._url,), random=random.random, base=settings.retries_wait, cap=settings.retries_max_wait)
+        question = Question(
+            request=request,
+            world=World(
+                outages=outages,
+                credentials=lasting,
+                request_timeout=settings.request_timeout,
+                total_timeout=settings.total_timeout,
+                read=self._read,
+            ),
+            transport=self._transport,
+            emit=lambda _: None,
+            wants=lambda _: False,
+            known=lambda _: None,
+            settle=lambda result, _: result,
+            access=lasting.question,
         )
-        loop = Retrying(
-            endpoints,
-            self._writing,
-            self._clock,
-            settings.request_timeout,
-            lambda _: None,
-            _Lasting(self._credentials, self._lasting, self._stopped),
-            read=self._read,
-        )
-        sent = loop.send(request, Call(request, False, self._clock.now(), lambda: until))
+        sent = self._writing.ask(question, until)
         return sent if isinstance(sent, Failure) else None
+
+    def _token(self) -> Access | Failure:
+        """What shows the client, asked for if need be."""
+        access = self._credentials.at_hand(self._clock.now(), None)
+        if access is None and isinstance(self._credentials, Tokens):
+            asked: Access | Failure = self._asks.ask(self._credentials.question, self._deadline)
+            return asked
+        return access or Access()
 
     def _read(
         self, reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False, secrets: Sequence[str] = ()
@@ -285,7 +308,7 @@ class Probe:
         )
         transport = Transport(settings, RotatingTls(tls, Contexts(tls.stamp(), context, context)))
         seconds = min(settings.connect_timeout, max(0.1, self._deadline - self._clock.now()))
-        transport.attempt(questions.CONFIG, self._url, request_id="", seconds=seconds, headers={})
+        self._asks.attempt(transport, questions.CONFIG, self._url, {}, request_id="", seconds=seconds)
         ends = next((handshake.ends for handshake in looked if handshake.host == host), None)
         return replace(seen[0], ends=ends)
 
@@ -306,23 +329,21 @@ def _unauthorized(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 class _Lasting:
-    """The questions' credentials, and others where an interrupt has closed these: a token that has run out since then
-    can still be had."""
+    """The questions' credentials, and others where these have run out: an interrupt ends the questions for theirs.
 
-    def __init__(self, first: Credentials, then: Credentials, closed: threading.Event) -> None:
+    Attributes:
+        question: for others.
+    """
+
+    def __init__(self, first: Credentials, settings: ClientSettings) -> None:
         self.renewable = first.renewable
         self._first = first
-        self._then = then
-        self._closed = closed
+        self._then = credentials(settings, lambda _: None, lambda _: False)
+        self.question = self._then.question if isinstance(self._then, Tokens) else None
 
-    def access(self, call: Call, refused: Access | None) -> Access | Failure:
-        found = self._first.access(call, refused)
-        if isinstance(found, Failure) and self._closed.is_set():
-            return self._then.access(call, refused)
-        return found
+    def at_hand(self, now: float, denied: Access | None) -> Access | None:
+        found = self._first.at_hand(now, denied)
+        return None if found is denied else found or self._then.at_hand(now, denied)
 
-    def so_far(self) -> SoFar | None:
-        return self._first.so_far()
-
-    def close(self) -> None:
-        """They are closed where they were made."""
+    def renews(self, now: float) -> bool:
+        return False

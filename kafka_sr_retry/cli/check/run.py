@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from kafka_sr_retry.registry.clock import Clock
-from kafka_sr_retry.registry.credentials import credentials
+from kafka_sr_retry.registry.driver import Driver
+from kafka_sr_retry.registry.tokens import credentials
 
 from .findings import Report, report
 from .given import Given
@@ -39,24 +40,24 @@ def check(given: Given, *, write: bool, subject: str, on_interrupt: Callable[[bo
     """
     settings, clock = given.settings, Clock()
     began = time.monotonic()
-    shown, lasting = (credentials(settings, clock, lambda _: None) for _ in range(2))
+    shown = credentials(settings, lambda _: None, lambda _: False)
+    asks = Driver(clock, len(settings.urls.urls), settings.connect_timeout)
     probes = [
-        Probe(settings, url, shown, lasting, clock, subject=f"{subject}-{uuid.uuid4().hex[:12]}", write=write)
+        Probe(settings, url, shown, asks, clock, subject=f"{subject}-{uuid.uuid4().hex[:12]}", write=write)
         for url in settings.urls.urls
     ]
 
     def stop() -> None:
         for probe in probes:
             probe.stop()
-        shown.close()
+        asks.close()
         on_interrupt(any(probe.writes for probe in probes))
 
     with _interrupts(stop) as signals, ThreadPoolExecutor(len(probes)) as pool:
         futures = [pool.submit(probe.look) for probe in probes]
         while wait(futures, timeout=1).not_done:  # a wait without end hears no Ctrl-C on Windows
             pass
-    shown.close()
-    lasting.close()
+    asks.close()
     found = report(
         [future.result() for future in futures],
         datetime.now(timezone.utc),

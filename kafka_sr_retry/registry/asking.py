@@ -1,0 +1,262 @@
+"""The one way from a client's methods to the registry: memory, then the call that asks the question."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import queue
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from kafka_sr_retry.config import ClientSettings, header_mapping
+from kafka_sr_retry.errors import Failure
+from kafka_sr_retry.events import AttemptStartEvent, Event, StaleEvent
+
+from . import inline
+from .attempts import Question, Transport
+from .call import Answered, World
+from .clock import Clock
+from .driver import Driver, NoThread
+from .living import Living
+from .log import Log
+from .memory import Memory
+from .outages import EndpointState, Outages
+from .request import RegistryRequest
+from .tls import Contexts, RotatingTls
+from .tokens import Tokens, credentials
+
+_T = TypeVar("_T")
+
+FOR_EVER = float("inf")
+
+_REFRESH_AGAIN = 5.0
+"""Seconds until the next try to refresh a latest version after one that failed, unless its time to live is shorter."""
+
+_REFUSALS = 1000
+"""Refusals that are remembered at most: each holds its schema and the registry's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An answer or a refusal that is remembered: since when, and until when it needs no question."""
+
+    value: Any
+    at: float
+    due: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lines:
+    """What a client asks with: connections, threads, the state of the endpoints, and whatever holds a lock."""
+
+    driver: Driver
+    transport: Transport
+    world: World
+    access: Question | None
+
+
+class Asking:
+    """What a client asks, and what it remembers of the answers.
+
+    In a child of a fork, however that was made, and in a process in which threads have been patched since (gevent), all
+    that holds a lock or a connection is made anew. Memory stays.
+
+    Args:
+        settings: the client's.
+        clock: time.
+        contexts: TLS contexts that have been made already.
+    """
+
+    def __init__(self, settings: ClientSettings, clock: Clock, contexts: Contexts) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._log = Log(clock)
+        self._memories: Living[Memory[Any, Any]] = Living()
+        self._known: Memory[RegistryRequest[Any], _Known] = self.memory()
+        self._refused: Memory[RegistryRequest[Any], _Known] = self.memory(_REFUSALS)
+        self._closed = False
+        here = _here()
+        self._lines = {here: self._made(contexts)}
+
+    def ask(
+        self, request: RegistryRequest[_T], timeout: float | None = None, *, keep: bool = True, ttl: float = FOR_EVER
+    ) -> _T:
+        """The answer, from memory or from the registry.
+
+        Args:
+            timeout: seconds, ``None`` for ``total.timeout.ms``.
+            keep: whether memory may answer, and remembers.
+            ttl: seconds after which a remembered answer is refreshed.
+        """
+        now = self._clock.now()
+        known = self._known.get(request) if keep else None
+        if known is not None:
+            if now >= known.due:
+                self._refresh(request, known, now, ttl)
+            value: _T = known.value
+            return value
+        refused = self._refused.get(request)
+        if refused is not None and now < refused.due:
+            raise refused.value.exception(now - refused.at)
+        until = now + (self._settings.total_timeout if timeout is None else timeout)
+        lines = self._here()
+        question = self._question(request, lines, ttl if keep else None)
+        try:
+            result = lines.driver.ask(question, until)
+        except NoThread:
+            result = inline.ask(question, until, self._clock)
+        if isinstance(result, Failure):
+            raise replace(result, seconds=self._clock.now() - now).exception()
+        answer: _T = result.value
+        return answer
+
+    def run(self, function: Callable[[], _T], seconds: float) -> _T:
+        """Somebody else's function, on a worker; raises ``TimeoutError`` too."""
+        try:
+            return self._here().driver.run(function, seconds)
+        except NoThread:
+            return function()
+
+    def memory(self, most: int | None = None) -> Memory[Any, Any]:
+        """A memory of the client's capacity, or of ``most`` if that is less, that ``forget`` clears too."""
+        capacity = self._settings.cache_capacity
+        memory: Memory[Any, Any] = Memory(capacity if most is None else min(most, capacity))
+        self._memories.add(memory)
+        return memory
+
+    def forget(self) -> None:
+        for memory in self._memories:
+            memory.clear()
+
+    def close(self) -> None:
+        """Ends all waits and closes the connections."""
+        self._closed = True
+        self._here().driver.close()
+
+    def state(self) -> tuple[int, int, tuple[EndpointState, ...]]:
+        """Answers remembered, calls under way, endpoints."""
+        lines = self._here()
+        return len(self._known), len(lines.driver), lines.world.outages.states(self._clock.now())
+
+    def _here(self) -> _Lines:
+        here = _here()
+        return self._lines.get(here) or self._lines.setdefault(here, self._made(None))
+
+    def _made(self, contexts: Contexts | None) -> _Lines:
+        from .transport import Transport as HttpTransport  # imports requests: not with kafka_sr_retry
+
+        settings = self._settings
+        urls = settings.urls.urls
+        transport = HttpTransport(settings, RotatingTls(settings.tls, contexts))
+        shown = credentials(settings, self._emit, self._wants)
+        access = shown.question if isinstance(shown, Tokens) else None
+
+        def close() -> None:
+            transport.close()
+            if access is not None:
+                access.transport.close()
+
+        driver = Driver(self._clock, settings.max_in_flight, settings.connect_timeout, close)
+        if self._closed:
+            driver.close()
+        world = World(
+            outages=Outages(
+                urls,
+                random=random.random,
+                base=settings.retries_wait,
+                cap=settings.retries_max_wait,
+                max_retries=settings.max_retries,
+                first=random.randrange(len(urls)) if settings.randomize else 0,
+            ),
+            credentials=shown,
+            request_timeout=settings.request_timeout,
+            total_timeout=settings.total_timeout,
+        )
+        return _Lines(driver, transport, world, access)
+
+    def _question(self, request: RegistryRequest[Any], lines: _Lines, ttl: float | None) -> Question:
+        return Question(
+            request=request,
+            world=lines.world,
+            transport=lines.transport,
+            emit=self._emit,
+            wants=self._wants,
+            known=partial(self._remembered, request, ttl is not None),
+            settle=partial(self._settle, request, ttl),
+            access=lines.access,
+        )
+
+    def _remembered(self, request: RegistryRequest[Any], keep: bool, now: float) -> Answered | Failure | None:
+        known, refused = self._known.get(request), self._refused.get(request)
+        if keep and known is not None and now < known.due:
+            return Answered(known.value)
+        if refused is not None and now < refused.due:
+            refusal: Failure = refused.value
+            return refusal
+        return None
+
+    def _settle(
+        self, request: RegistryRequest[Any], ttl: float | None, result: Answered | Failure, now: float
+    ) -> Answered | Failure:
+        if isinstance(result, Answered):
+            if ttl is not None:
+                weight = len(request.body or b"") + len(repr(result.value))
+                self._known.remember(request, _Known(result.value, now, now + ttl), weight)
+            return result
+        due = max(result.not_before, now + result.remembered_for * self._settings.refusal_cache_ttl)
+        if due > now:
+            self._refused.remember(request, _Known(result, now, due))
+        return result
+
+    def _refresh(self, request: RegistryRequest[Any], known: _Known, now: float, ttl: float) -> None:
+        """One call asks again; whoever asks meanwhile has the old answer."""
+        until = now + self._settings.total_timeout
+        weight = self._known.weight(request)
+        self._known.remember(request, _Known(known.value, known.at, until), weight)
+        lines = self._here()
+
+        def settle(result: Answered | Failure, then: float) -> Answered | Failure:
+            if isinstance(result, Failure):
+                due = then + min(ttl, _REFRESH_AGAIN)
+                self._known.remember(request, _Known(known.value, known.at, due), weight)
+                stale = StaleEvent(
+                    call=0,
+                    operation=request.operation,
+                    asked=request.asked,
+                    version=known.value.version,
+                    age=then - known.at,
+                    reason=result.told,
+                )
+                lines.driver.soon(lambda: self._emit(stale))
+            return self._settle(request, ttl, result, then)
+
+        with suppress(NoThread):  # the old one serves on
+            question = self._question(request, lines, ttl)
+            lines.driver.start(replace(question, known=lambda now: None, settle=settle), until)
+
+    def _wants(self, event: Event) -> bool:
+        return bool(self._settings.event_cb) or self._log.wants(event)
+
+    def _emit(self, event: Event) -> None:
+        """A listener never breaks a message, not even by SystemExit, and a logging filter that raises is one too."""
+        with suppress(BaseException):
+            self._log(event)
+        for listener in self._settings.event_cb:
+            try:
+                listener(event)
+                if isinstance(event, AttemptStartEvent):
+                    header_mapping("a listener's headers", event.headers)
+            except BaseException:  # noqa: BLE001
+                if isinstance(event, AttemptStartEvent):
+                    event.headers.clear()
+                with suppress(BaseException):
+                    self._log.raised(event)
+
+
+def _here() -> tuple[Any, ...]:
+    """The process, and what its threads and queues are, looked up each time: gevent replaces them."""
+    return os.getpid(), _thread.start_new_thread, queue.SimpleQueue

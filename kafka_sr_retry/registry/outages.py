@@ -1,0 +1,638 @@
+"""Whom a call asks next, and when; and whose failure it was.
+
+A failure is evidence against the question that was asked, against the endpoint that was asked, or against the cluster's
+writes (50003, 50004: no leader); ``policy.Blame`` says which. What failed is in an outage: one frozen value, whose
+``not_before`` is backoff, breaker, ``Retry-After`` and the spacing of probes in one.
+
+* A refused connection is the endpoint's failure at once.
+* A 500, a hang or a broken answer is the **question's** failure at that endpoint, as one subject may be bad for ever
+  where all others are well. Once failures without a success between them came from two questions, it is the endpoint's.
+* A question that failed, saw others succeed, and failed again, has only itself to blame from then on.
+
+Times are seconds of the caller's clock, which this module never reads; it has no thread, no lock and no wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .policy import OPENS_AFTER, SHORT_WAIT, Action, Blame, wait_after
+
+WRITES = "writes"
+"""Name of the cluster's writes among the endpoints' URLs."""
+
+FORGOTTEN_AFTER = 60.0
+"""Seconds: an outage whose next probe has been due for so long tells nothing about the age of the next failure."""
+
+QUESTIONS = 10_000
+"""How many questions are remembered as failing, and how many as unknown to a cluster without a leader."""
+
+FRESH_WAIT = 0.25
+"""Seconds, or as long as the last one took if that is more: between first attempts of questions at an endpoint that is
+down only because other questions failed there."""
+
+WHOLE = 0.9
+"""Share of ``total.timeout.ms`` that a call must have had to say for all how long an outage is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Of an endpoint, of a question at an endpoint, or of the cluster's writes; healthy when it has no failures.
+
+    Attributes:
+        failures: attempts that failed since the last success.
+        since: when the first of them ended.
+        last: when the latest of them ended.
+        not_before: no probe earlier than this.
+        resting: whether the server asked for that.
+        prober: the call that is probing now.
+        spent: when a call had used up its whole time in this outage, or ``None``.
+    """
+
+    failures: int = 0
+    since: float = 0.0
+    last: float = 0.0
+    not_before: float = 0.0
+    resting: bool = False
+    prober: Call | None = None
+    spent: float | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it is known to last: one call probes, the others wait."""
+        return self.failures >= OPENS_AFTER or self.resting or self.spent is not None
+
+    def over(self, now: float) -> bool:
+        """Whether it tells nothing any more, as nobody has asked for long."""
+        return not self.failures or now - max(self.last, self.not_before) > FORGOTTEN_AFTER
+
+    def admits(self, now: float) -> bool:
+        return not self.open or (now >= self.not_before and self.prober is None)
+
+    def failed(
+        self,
+        now: float,
+        wait: Callable[[int, float], float],
+        *,
+        call: Call,
+        began: float,
+        rest: float | None = None,
+    ) -> Outage:
+        """After one more failure of ``call``. An attempt that ``began`` before the latest failure, and was no probe,
+        tells nothing new about time: it counts, and leaves the next probe where it is.
+
+        Args:
+            wait: (failures, age in seconds) -> seconds until the next probe.
+            rest: seconds for which the server asked to be left alone.
+        """
+        fresh = self.over(now)
+        failures = 1 if fresh else self.failures + 1
+        since = now if fresh else self.since
+        not_before = self.not_before
+        if fresh or self.prober is call or began >= self.last or rest is not None:
+            not_before = now + (rest or 0.0) + wait(failures, now - since)
+        return Outage(
+            failures=failures,
+            since=since,
+            last=now,
+            not_before=max(not_before, self.not_before if self.resting else 0.0),
+            resting=rest is not None or (self.resting and now < self.not_before),
+            prober=None if self.prober is call else self.prober,
+            spent=None if fresh else self.spent,
+        )
+
+
+_HEALTHY = Outage()
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """A question's failures at one endpoint.
+
+    Attributes:
+        successes: of others there, by the time of its last failure: since then the endpoint has been well.
+        own: whether the endpoint was well between its failures, so that they are its own.
+    """
+
+    outage: Outage
+    successes: int
+    own: bool
+
+
+@dataclass(slots=True)
+class _Endpoint:
+    """An endpoint, as its attempts left it.
+
+    Attributes:
+        successes: answers that were no failures.
+        suspects: questions that have failed since the last of them.
+        soft: whether only their failures took it down.
+        told: whether a ``Change`` has told of its outage.
+        up: whether the last attempt did not fail.
+        words: what it answered to the last attempt, if that failed, and when.
+        fresh: the call that makes a question's first attempt there although it is down.
+        fresh_at: when the next may.
+    """
+
+    outage: Outage = _HEALTHY
+    successes: int = 0
+    suspects: set[Hashable] = field(default_factory=set)
+    soft: bool = False
+    told: bool = False
+    up: bool = True
+    words: tuple[str, float] = ("", 0.0)
+    fresh: Call | None = None
+    fresh_at: float = 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One question's walk through the endpoints.
+
+    Attributes:
+        question: what is asked; equal for the same question.
+        registers: whether a new schema needs the cluster's leader.
+        began: when.
+        deadline: when it ends; a caller who joins can move it.
+        whole: seconds that calls have: one that ends in vain after so many tells the others not to wait as long.
+        rounds: over the endpoints, that brought nothing.
+        asked, skipped: endpoints of this round; those of no use.
+        refused: endpoints whose registry has refused.
+        turned_away: whether anybody has, so that this round is the last.
+        failed: endpoints whose failure was theirs.
+    """
+
+    question: Hashable
+    registers: bool
+    began: float
+    deadline: float
+    whole: float = 0.0
+    rounds: int = 0
+    asked: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    again: str | None = None
+    no_leader: bool = False
+    refused: set[str] = field(default_factory=set)
+    turned_away: bool = False
+
+    def waited_out(self, now: float) -> bool:
+        """Whether it had the whole time, and has used most of it."""
+        whole = self.deadline - self.began >= WHOLE * self.whole
+        return whole and now - self.began > self.deadline - now and not self.turned_away
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send the request to this endpoint now."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before ``until``, or until ``Outages.stirred`` changes.
+
+    Attributes:
+        until: when.
+        for_others: whether other calls will bring the change about, and ``until`` is only the deadline.
+    """
+
+    until: float
+    for_others: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The call is over.
+
+    Attributes:
+        why: in words.
+        retry_after: seconds until another makes sense, ``None`` where that is unknown.
+    """
+
+    why: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An outage began to be shared, or ended."""
+
+    endpoint: str
+    open: bool
+    failures: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointState:
+    """An endpoint as its last attempts left it; well again once nobody has asked for a minute after a probe was due.
+
+    Attributes:
+        endpoint: the URL, or ``writes`` for the cluster's leader.
+        up: whether its last attempt did not fail.
+        open: whether calls, or those of one question, wait for one probe.
+    """
+
+    endpoint: str
+    up: bool
+    open: bool
+
+
+class Outages:
+    """The URLs of one registry cluster, what has failed there, and the calls that wait for it.
+
+    Args:
+        urls: of one cluster, tried in this order from ``first`` on; the one that answered last comes first.
+        random: gives a number in [0, 1).
+        base, cap: ``retries.wait.ms`` and ``retries.max.wait.ms`` in seconds.
+        max_retries: rounds after a call's first, ``None`` for as many as its deadline allows.
+
+    Attributes:
+        stirred: changes when waiting calls should plan anew before their time.
+    """
+
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        *,
+        random: Callable[[], float],
+        base: float,
+        cap: float,
+        max_retries: int | None = None,
+        first: int = 0,
+    ) -> None:
+        self._given: dict[str, Any] = {"random": random, "base": base, "cap": cap, "max_retries": max_retries}
+        self.urls = urls
+        self.stirred = 0
+        self._wait: Callable[[int, float], float] = lambda failures, age: wait_after(
+            failures, age, random(), base=base, cap=cap
+        )
+        self._max_retries = max_retries
+        self._first = first
+        self._endpoints = {url: _Endpoint() for url in urls}
+        self._writes = _HEALTHY
+        self._troubles: dict[Hashable, dict[str, _Trouble]] = {}
+        self._leaderless: set[Hashable] = set()
+        self._line: dict[Call, tuple[str, ...]] = {}
+        self._closed = False
+
+    def anew(self) -> Outages:
+        """Others for the same URLs, which know of no failure."""
+        return Outages(self.urls, **self._given, first=self._first)
+
+    def outage(self, name: str) -> Outage:
+        """Of an endpoint's URL, or of ``WRITES``."""
+        return self._writes if name == WRITES else self._endpoints[name].outage
+
+    def trouble(self, question: Hashable, url: str) -> Outage:
+        """Of a question at an endpoint."""
+        found = self._troubles.get(question, {}).get(url)
+        return found.outage if found else _HEALTHY
+
+    def states(self, now: float) -> tuple[EndpointState, ...]:
+        """Of all endpoints and of the cluster's writes."""
+        troubles: dict[str, list[Outage]] = {url: [] for url in self.urls}
+        for places in tuple(self._troubles.values()):
+            for url, trouble in tuple(places.items()):
+                if not trouble.own and not trouble.outage.over(now):
+                    troubles[url].append(trouble.outage)
+        found = []
+        for url, state in self._endpoints.items():
+            outages = [state.outage, *troubles[url]]
+            over = all(outage.over(now) for outage in outages) and now - state.words[1] > FORGOTTEN_AFTER
+            is_open = any(outage.open and not outage.over(now) for outage in outages)
+            found.append(EndpointState(url, state.up or over, is_open))
+        over = self._writes.over(now)
+        return (*found, EndpointState(WRITES, over, self._writes.open and not over))
+
+    def plan(self, call: Call, now: float) -> Ask | Wait | Stop:
+        """What the call does now. After an ``Ask`` comes ``report``, or ``leave``."""
+        step = self.look(call, now)
+        if isinstance(step, Ask):
+            self._line.pop(call, None)
+            self._take(call, step.endpoint, now)
+        elif isinstance(step, Stop) and call.waited_out(now):
+            self._spend(call, now)
+        return step
+
+    def report(
+        self,
+        call: Call,
+        endpoint: str,
+        action: Action,
+        now: float,
+        *,
+        began: float,
+        blame: Blame,
+        rest: float | None = None,
+        answered: bool = True,
+        words: str = "",
+    ) -> list[Change]:
+        """Takes in what an attempt that ``began`` then brought.
+
+        Args:
+            blame: against whom it counts.
+            rest: seconds the server asked to be left alone.
+            answered: whether a registry wrote the answer.
+            words: the answer or failure, for people.
+        """
+        state = self._endpoints[endpoint]
+        state.words = words, now
+        if state.fresh is call:
+            state.fresh = None
+            self.stirred += 1
+        call.again = endpoint if action is Action.AGAIN else None
+        if action is Action.AGAIN:
+            return []
+        call.asked.add(endpoint)
+        if action in (Action.SKIP, Action.ELSEWHERE):
+            call.skipped.add(endpoint)
+        if action is Action.ELSEWHERE:
+            call.turned_away = True
+            if blame is Blame.ALONE:
+                return self._failed(call, endpoint, blame, now, began, None)
+            if not answered:
+                self._release_probe(call, state)
+                return []
+            call.refused.add(endpoint)
+            return self._recovered(call, endpoint, now)
+        if action is Action.NO_LEADER and not call.registers:
+            action, blame = Action.NEXT, Blame.QUESTION  # a read needs no leader: a node that says so is not well
+        if action in (Action.NEXT, Action.REST, Action.SKIP):
+            return self._failed(call, endpoint, blame, now, began, rest)
+        changes = self._recovered(call, endpoint, now)
+        if action is Action.NO_LEADER:
+            call.no_leader = True
+            call.failed.add(WRITES)
+            if len(self._leaderless) < QUESTIONS:
+                self._leaderless.add(call.question)
+            before, self._writes = self._writes, self._writes.failed(now, self._wait, call=call, began=began)
+            self.stirred += before.prober is call
+            if self._writes.open and not before.open:
+                changes.append(_change(WRITES, self._writes, now))
+            return changes
+        self._first = self.urls.index(endpoint)
+        self._troubles.pop(call.question, None)
+        # a known schema is answered without a leader too: only one that was unknown tells of a new leader
+        if action is Action.ACCEPT and self._held(call):
+            self._leaderless.clear()
+            if self._writes.open:
+                changes.append(_change(WRITES, self._writes, now, ended=True))
+            self._writes = _HEALTHY
+            self.stirred += 1
+        return changes
+
+    def leave(self, call: Call) -> None:
+        """The call is over, however it ended."""
+        if self._line.pop(call, None) is not None:
+            self.stirred += 1  # it may have been the first in line
+        for state in self._endpoints.values():
+            if state.fresh is call:
+                state.fresh = None
+                self.stirred += 1
+            self._release_probe(call, state)
+        self._release_writes(call)
+
+    def heard(self, now: float) -> tuple[tuple[str, str], ...]:
+        """The last words of the endpoints whose last attempt failed, as (url, text)."""
+        failing = [(url, *state.words) for url, state in self._endpoints.items() if not state.up and state.words[0]]
+        return tuple((url, f"{words} ({now - at:.1f} s ago)") for url, words, at in failing)
+
+    def due(self, call: Call) -> float:
+        """When an endpoint may be asked for the call again."""
+        if self._held(call):
+            return self._writes.not_before
+        places = self._troubles.get(call.question, {})
+        return min(
+            max(state.outage.not_before, places[url].outage.not_before if url in places else 0.0)
+            for url, state in self._endpoints.items()
+        )
+
+    def close(self) -> None:
+        """Ends every call at its next ``plan``."""
+        self._closed = True
+        self.stirred += 1
+
+    # -- plans --------------------------------------------------------------------------------
+
+    def look(self, call: Call, now: float) -> Ask | Wait | Stop:
+        """What the call would do now."""
+        if self._closed:
+            return Stop("the client was closed")
+        held = self._held(call) and not self._ready(call, WRITES, now)
+        urls = self._candidates(call)
+        gates = [tuple(self._gates(call, name, now)) for name in ((WRITES,) if held else urls)]
+        due = [max((g.not_before for g in gate), default=now) for gate in gates if all(g.prober is None for g in gate)]
+        retry_after = max(0.0, min(due) - now) if due else SHORT_WAIT
+        if len(call.refused) > 1:
+            return Stop("two endpoints have refused")
+        if now >= call.deadline:
+            return Stop("total.timeout.ms is over", retry_after)
+        if call.again is not None:
+            return Ask(call.again)
+        if call.asked:
+            for url in urls:
+                admitted = self.outage(url).admits(now) or self._is_fresh(call, url, now)
+                if admitted and self._own(call, url).admits(now):
+                    return Ask(url)
+            if call.turned_away:
+                return Stop("no other endpoint serves")
+            self._release_writes(call)
+            call.asked.clear()
+            call.rounds += 1
+            return self.look(call, now)
+        if len(call.skipped) == len(self.urls):
+            return Stop("no endpoint is of use")
+        if self._max_retries is not None and call.rounds > self._max_retries:
+            return Stop("max.retries is used up", retry_after)
+        for url in () if held else urls:
+            if self._ready(call, url, now):
+                return Ask(url)
+        if all(any(g.spent is not None and call.began >= g.spent for g in gate) for gate in gates):
+            return Stop("the outage goes on", retry_after)
+        if len(due) == len(gates) and min(due) >= call.deadline:
+            return Stop("the next attempt would come after total.timeout.ms", retry_after)
+        self._line[call] = (WRITES,) if held else tuple(urls)
+        times = [at for at in due if at > now]
+        if not held:
+            times += [at for url in urls if (at := self._fresh_at(call, url)) > now]
+        return Wait(min(times)) if times else Wait(call.deadline, for_others=True)
+
+    def _candidates(self, call: Call) -> list[str]:
+        """The endpoints that this round has not asked, the one that answered last first."""
+        order = self.urls[self._first :] + self.urls[: self._first]
+        return [url for url in order if url not in call.asked and url not in call.skipped]
+
+    def _held(self, call: Call) -> bool:
+        """Whether the call waits for a leader. A question's first attempt never does: its schema may be known."""
+        return call.registers and (call.no_leader or call.question in self._leaderless)
+
+    def _gates(self, call: Call, name: str, now: float) -> Iterator[Outage]:
+        """The outages that a round of the call there has to wait for."""
+        outage = self.outage(name)
+        if outage.failures and not self._passes(call, name, outage, now):
+            yield outage
+        own = self._own(call, name)
+        if own.failures and not _begins(call, own, now):
+            yield own
+
+    def _own(self, call: Call, name: str) -> Outage:
+        """What the call's question has to wait for by its own failures there."""
+        trouble = self._troubles.get(call.question, {}).get(name)
+        if trouble is None or (not trouble.own and trouble.successes != self._endpoints[name].successes):
+            return _HEALTHY
+        return trouble.outage
+
+    def _ready(self, call: Call, name: str, now: float) -> bool:
+        """Whether a round may begin there."""
+        return next(self._gates(call, name, now), None) is None
+
+    def _passes(self, call: Call, name: str, outage: Outage, now: float) -> bool:
+        """A first round passes an outage that is not known to last. Probes of one that is go round: to a question that
+        has never failed there, else to the call that has waited longest."""
+        if not outage.open:
+            return now >= outage.not_before or (call.rounds == 0 and name != WRITES)
+        if self._is_fresh(call, name, now):
+            return True
+        return outage.admits(now) and self._first_in_line(call, name) is call
+
+    def _first_in_line(self, call: Call, name: str) -> Call:
+        line = [c for c, names in self._line.items() if name in names]
+        if call not in line:
+            line.append(call)
+        return next((c for c in line if self._never_failed(c, name)), line[0])
+
+    def _never_failed(self, call: Call, name: str) -> bool:
+        return name not in self._troubles.get(call.question, ())
+
+    def _fresh_at(self, call: Call, name: str) -> float:
+        """When the question may make its first attempt at an endpoint that is down because others failed there; 0 where
+        it may not."""
+        state = self._endpoints.get(name)
+        if state is None or not state.soft or state.outage.resting or state.fresh is not None:
+            return 0.0
+        return state.fresh_at if self._never_failed(call, name) else 0.0
+
+    def _is_fresh(self, call: Call, name: str, now: float) -> bool:
+        return 0.0 < self._fresh_at(call, name) <= now
+
+    # -- what is taken and given back ---------------------------------------------------------
+
+    def _take(self, call: Call, url: str, now: float) -> None:
+        state = self._endpoints[url]
+        if state.outage.open:
+            if now >= state.outage.not_before and state.outage.prober is None:
+                state.outage = replace(state.outage, prober=call)
+            elif state.fresh is None and self._never_failed(call, url):
+                state.fresh = call
+        if self._held(call) and self._writes.open and self._writes.prober is None:
+            self._writes = replace(self._writes, prober=call)
+
+    def _release_probe(self, call: Call, state: _Endpoint) -> None:
+        if state.outage.prober is call:
+            state.outage = replace(state.outage, prober=None)
+            self.stirred += 1
+
+    def _release_writes(self, call: Call) -> None:
+        if self._writes.prober is call:
+            self._writes = replace(self._writes, prober=None)
+            self.stirred += 1
+
+    # -- evidence -----------------------------------------------------------------------------
+
+    def _failed(self, call: Call, url: str, blame: Blame, now: float, began: float, rest: float | None) -> list[Change]:
+        state = self._endpoints[url]
+        state.up = state.up and blame is Blame.ALONE
+        self.stirred += state.outage.prober is call
+        if blame is Blame.ENDPOINT:
+            call.failed.add(url)
+            state.outage = state.outage.failed(now, self._wait, call=call, began=began, rest=rest)
+            state.soft = False
+            return self._opened(state, url, state.outage, now)
+        trouble = self._question_failed(state, call, url, now, began)
+        if blame is Blame.ALONE or trouble.own:
+            self._release_probe(call, state)
+            return []
+        state.suspects.add(call.question)
+        if len(state.suspects) < 2 and not state.outage.failures:
+            return self._opened(state, url, trouble.outage, now)
+        if not state.outage.failures:
+            self._inherit(state, url)
+        else:
+            state.outage = state.outage.failed(now, self._wait, call=call, began=began)
+        return self._opened(state, url, state.outage, now)
+
+    def _question_failed(self, state: _Endpoint, call: Call, url: str, now: float, began: float) -> _Trouble:
+        places = self._troubles.pop(call.question, {})
+        before = places.get(url)
+        if before is None:
+            state.fresh_at = now + max(FRESH_WAIT, now - began)
+        outage = before.outage if before else _HEALTHY
+        own = before is not None and not outage.over(now) and (before.own or before.successes != state.successes)
+        places[url] = _Trouble(outage.failed(now, self._wait, call=call, began=began), state.successes, own)
+        self._troubles[call.question] = places
+        if len(self._troubles) > QUESTIONS:
+            del self._troubles[next(iter(self._troubles))]
+        return places[url]
+
+    def _inherit(self, state: _Endpoint, url: str) -> None:
+        """Two questions have failed: all their failures were the endpoint's."""
+        places = [self._troubles.get(question, {}) for question in state.suspects]
+        found = [place[url].outage for place in places if url in place]
+        latest = max(found, key=lambda outage: outage.last)
+        state.soft = True
+        state.outage = replace(
+            latest,
+            failures=sum(outage.failures for outage in found),
+            since=min(outage.since for outage in found),
+            prober=None,
+            spent=min((outage.spent for outage in found if outage.spent is not None), default=None),
+        )
+
+    def _opened(self, state: _Endpoint, url: str, outage: Outage, now: float) -> list[Change]:
+        if state.told or not outage.open:
+            return []
+        state.told = True
+        return [_change(url, outage, now)]
+
+    def _recovered(self, call: Call, url: str, now: float) -> list[Change]:
+        """Any answer of the endpoint that is no failure."""
+        state = self._endpoints[url]
+        before = state.outage if state.outage.failures else self.trouble(call.question, url)
+        changes = [_change(url, before, now, ended=True)] if state.told else []
+        self.stirred += bool(state.outage.failures or state.suspects)
+        state.outage, state.up, state.told = _HEALTHY, True, False
+        state.suspects.clear()
+        state.successes += 1
+        self._troubles.get(call.question, {}).pop(url, None)
+        return changes
+
+    def _spend(self, call: Call, now: float) -> None:
+        """The call has waited for the end of these outages in vain."""
+
+        def spent(outage: Outage) -> Outage:
+            if outage.over(now) or outage.spent is not None:
+                return outage
+            wait = self._wait(max(outage.failures, OPENS_AFTER + 1), now - outage.since)
+            return replace(outage, spent=now, not_before=max(outage.not_before, now + wait))
+
+        if self._held(call):
+            self._writes = spent(self._writes)
+        places = self._troubles.get(call.question, {})
+        for url, state in self._endpoints.items():
+            if state.outage.open or url in call.failed or call.question in state.suspects:
+                state.outage = spent(state.outage)
+            if url in places:
+                places[url] = replace(places[url], outage=spent(places[url].outage))
+
+
+def _begins(call: Call, outage: Outage, now: float) -> bool:
+    return now >= outage.not_before or (call.rounds == 0 and not outage.open)
+
+
+def _change(name: str, outage: Outage, now: float, *, ended: bool = False) -> Change:
+    return Change(name, not ended, outage.failures, now - outage.since)
