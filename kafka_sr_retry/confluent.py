@@ -20,8 +20,9 @@ from urllib.parse import parse_qsl, quote, unquote
 import confluent_kafka
 
 from . import errors
+from .events import Operation
 from .registry import answers, client
-from .registry.request import BadAnswer, Operation, RegistryRequest
+from .registry.request import BadAnswer, RegistryRequest
 from .schema import Schema
 
 try:

@@ -9,8 +9,7 @@ client that take turns, in one copy of the first caller's context variables.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-from .registry.request import Operation
+from typing import Literal
 
 __all__ = [
     "AttemptEvent",
@@ -21,11 +20,18 @@ __all__ = [
     "Event",
     "FailoverEvent",
     "GiveUpEvent",
+    "Operation",
     "RefusalEvent",
     "RetryEvent",
     "StaleEvent",
     "SuccessEvent",
 ]
+
+
+Operation = Literal[
+    "register", "look_up", "get_schema", "get_version", "associations", "compatibility", "token", "other"
+]
+"""What a request is for, as metrics and spans name it; the look-up in place of a registration is one too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from kafka_sr_retry.config import is_token
 from kafka_sr_retry.schema import (
     MAX_ID,
     RegisteredSchema,
@@ -131,11 +132,6 @@ def access_token(content: Any) -> tuple[str, float | None]:
     lifetime = _seconds(answer.get("expires_in"))
     at = _seconds(answer.get("expires_on"))
     return token, lifetime if lifetime is not None or at is None else max(0.0, at - time.time())
-
-
-def is_token(text: str) -> bool:
-    """Whether a text can be sent as a bearer token (RFC 6750, section 2.1, and what else is printable)."""
-    return bool(text) and all("!" <= character <= "~" for character in text)
 
 
 def _seconds(given: Any) -> float | None:

@@ -22,6 +22,7 @@ from .clock import Clock
 from .memory import Memory
 from .outages import EndpointState
 from .request import RegistryRequest
+from .tls import contexts_of
 
 __all__ = ["SchemaRegistryClient"]
 
@@ -83,9 +84,9 @@ class SchemaRegistryClient:
         # requests: neither with kafka_sr_retry nor with the first message, when another thread may fork half-way
         import_module(f"{__package__}.transport")
         # a file of no use is an error now, not at the first message
-        contexts = self._settings.tls.contexts()
+        contexts = contexts_of(self._settings.tls)
         if self._settings.asks_for_tokens:
-            self._settings.token_tls.contexts()
+            contexts_of(self._settings.token_tls)
         self.clock = clock or Clock()
         ttl = self._settings.cache_latest_ttl
         self._latest_ttl = FOR_EVER if ttl is None else ttl

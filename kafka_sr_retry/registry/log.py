@@ -18,8 +18,9 @@ from kafka_sr_retry.events import (
     StaleEvent,
     SuccessEvent,
 )
-from kafka_sr_retry.registry.clock import Clock
-from kafka_sr_retry.registry.outages import WRITES
+
+from .clock import Clock
+from .outages import WRITES
 
 LINES = 10
 """Lines of one kind that are written in a minute; the next one tells how many were left out. DEBUG has no limit."""

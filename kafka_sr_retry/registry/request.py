@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from kafka_sr_retry.errors import ConfigurationError
+from kafka_sr_retry.events import Operation
 
 from .policy import Break
 
 T = TypeVar("T")
 
 JSON_TYPE = "application/vnd.schemaregistry.v1+json"
-
-Operation = Literal[
-    "register", "look_up", "get_schema", "get_version", "associations", "compatibility", "token", "other"
-]
-"""What a request is for, as metrics and spans name it; the look-up in place of a registration is one too."""
 
 
 class BadAnswer(ValueError):  # noqa: N818

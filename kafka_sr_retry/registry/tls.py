@@ -1,4 +1,4 @@
-"""TLS settings, and the contexts built from their files as these are now."""
+"""TLS contexts, built from the files as these are now."""
 
 from __future__ import annotations
 
@@ -9,107 +9,78 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from kafka_sr_retry.config import Pem, Tls
 from kafka_sr_retry.errors import ConfigurationError
 
 _log = logging.getLogger("kafka_sr_retry")
 
 
-@dataclass(frozen=True, slots=True)
-class Pem:
-    """Certificates or a key as a text, in place of a file."""
+def stamp(tls: Tls) -> tuple[Any, ...]:
+    """Differs once one of the files, or what a link to it names, has been replaced or written to."""
+    system = ssl.get_default_verify_paths().cafile if tls.trusts_system else None
+    given = (tls.ca, system, tls.certificate, tls.private_key)
+    paths = [path for path in given if isinstance(path, str)]
+    if isinstance(tls.ca, str) and os.path.isdir(tls.ca):
+        with suppress(OSError):
+            paths += (os.path.join(tls.ca, name) for name in sorted(os.listdir(tls.ca)))
+    return tuple(map(_stamp, paths))
 
-    text: str = field(repr=False)
 
+def contexts_of(tls: Tls) -> Contexts:
+    """New ones.
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Whom the client trusts, and as whom it shows itself.
-
-    Attributes:
-        ca: file, folder or text of CA certificates; ``False`` trusts anyone; ``None`` or ``True`` the system.
-        certificate, private_key, password: for mutual TLS.
-        system_too: whether the system is trusted beside ``ca``.
-        prefix: how the keys begin that set it, for errors.
+    Raises:
+        ConfigurationError: a file that cannot be read as what it should be, or a wrong password.
     """
+    before = stamp(tls)
+    home = context_of(tls)
+    return Contexts(before, home, context_of(tls, client_certificate=False) if tls.certificate else home)
 
-    ca: str | Pem | bool | None = None
-    certificate: str | Pem | None = None
-    private_key: str | Pem | None = None
-    password: str | None = field(default=None, repr=False)
-    system_too: bool = False
-    prefix: str = "ssl."
 
-    @property
-    def verify(self) -> bool:
-        return self.ca is not False
-
-    @property
-    def _system(self) -> bool:
-        return self.verify and (self.system_too or not isinstance(self.ca, str | Pem))
-
-    def stamp(self) -> tuple[Any, ...]:
-        """Differs once one of the files, or what a link to it names, has been replaced or written to."""
-        system = ssl.get_default_verify_paths().cafile if self._system else None
-        given = (self.ca, system, self.certificate, self.private_key)
-        paths = [path for path in given if isinstance(path, str)]
-        if isinstance(self.ca, str) and os.path.isdir(self.ca):
-            with suppress(OSError):
-                paths += (os.path.join(self.ca, name) for name in sorted(os.listdir(self.ca)))
-        return tuple(map(_stamp, paths))
-
-    def contexts(self) -> Contexts:
-        """New ones.
-
-        Raises:
-            ConfigurationError: a file that cannot be read as what it should be, or a wrong password.
-        """
-        stamp = self.stamp()
-        home = self.context()
-        return Contexts(stamp, home, self.context(client_certificate=False) if self.certificate else home)
-
-    def context(self, client_certificate: bool = True) -> ssl.SSLContext:
-        """A new context from the files as they are now; raises like ``contexts``."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        # an intermediate or a server's own certificate is trusted where it is given, as by Python 3.13's own default
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        if not self.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if isinstance(self.ca, str | Pem):
-            self._trust(context, self.ca)
-        if self._system:
-            _trust_system(context)
-        if client_certificate and self.certificate:
-            try:
-                with _as_file(self.certificate) as certificate, _as_file(self.private_key) as key:
-                    # without a password OpenSSL would ask for one on the terminal
-                    context.load_cert_chain(str(certificate), key, lambda: self.password or "")
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{self.prefix}certificate.location {self.certificate!r} and {self.prefix}key.location "
-                    f"{self.private_key!r} cannot be loaded (a wrong {self.prefix}key.password, or a key of another "
-                    f"certificate): {error}",
-                    f"{self.prefix}certificate.location",
-                ) from None
-        return context
-
-    def _trust(self, context: ssl.SSLContext, ca: str | Pem) -> None:
-        key = f"{self.prefix}ca.{'pem' if isinstance(ca, Pem) else 'location'}"
+def context_of(tls: Tls, client_certificate: bool = True) -> ssl.SSLContext:
+    """A new context from the files as they are now; raises like ``contexts_of``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # an intermediate or a server's own certificate is trusted where it is given, as by Python 3.13's own default
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if isinstance(tls.ca, str | Pem):
+        _trust(tls, context, tls.ca)
+    if tls.trusts_system:
+        _trust_system(context)
+    if client_certificate and tls.certificate:
         try:
-            if isinstance(ca, Pem):
-                context.load_verify_locations(cadata=ca.text)
-            elif os.path.isdir(ca):
-                if not _holds_certificates(ca):
-                    raise OSError("a folder's files must be named by their hashes, see openssl rehash")
-                context.load_verify_locations(capath=ca)
-            else:
-                context.load_verify_locations(ca)
-        except (OSError, TypeError) as error:
-            raise ConfigurationError(f"{key} {ca!r} holds no CA certificates (PEM): {error}", key) from None
+            with _as_file(tls.certificate) as certificate, _as_file(tls.private_key) as key:
+                # without a password OpenSSL would ask for one on the terminal
+                context.load_cert_chain(str(certificate), key, lambda: tls.password or "")
+        except OSError as error:
+            raise ConfigurationError(
+                f"{tls.prefix}certificate.location {tls.certificate!r} and {tls.prefix}key.location "
+                f"{tls.private_key!r} cannot be loaded (a wrong {tls.prefix}key.password, or a key of another "
+                f"certificate): {error}",
+                f"{tls.prefix}certificate.location",
+            ) from None
+    return context
+
+
+def _trust(tls: Tls, context: ssl.SSLContext, ca: str | Pem) -> None:
+    key = f"{tls.prefix}ca.{'pem' if isinstance(ca, Pem) else 'location'}"
+    try:
+        if isinstance(ca, Pem):
+            context.load_verify_locations(cadata=ca.text)
+        elif os.path.isdir(ca):
+            if not _holds_certificates(ca):
+                raise OSError("a folder's files must be named by their hashes, see openssl rehash")
+            context.load_verify_locations(capath=ca)
+        else:
+            context.load_verify_locations(ca)
+    except (OSError, TypeError) as error:
+        raise ConfigurationError(f"{key} {ca!r} holds no CA certificates (PEM): {error}", key) from None
 
 
 def _trust_system(context: ssl.SSLContext) -> None:
@@ -175,7 +146,7 @@ class RotatingTls:
 
     def __init__(self, tls: Tls, contexts: Contexts | None = None) -> None:
         self._tls = tls
-        self._contexts = contexts or tls.contexts()
+        self._contexts = contexts or contexts_of(tls)
         self._seen = self._contexts.stamp
         self._lock = threading.Lock()
 
@@ -186,11 +157,11 @@ class RotatingTls:
     def current(self) -> Contexts:
         """The same object as long as the files are the same."""
         with self._lock:
-            stamp = self._tls.stamp()
-            if stamp != self._seen:
-                self._seen = stamp
+            stamp_now = stamp(self._tls)
+            if stamp_now != self._seen:
+                self._seen = stamp_now
                 try:
-                    self._contexts = self._tls.contexts()
+                    self._contexts = contexts_of(self._tls)
                 except ConfigurationError as error:
                     _log.warning("TLS files have changed and cannot be used; what was read before serves on: %s", error)
             return self._contexts

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from kafka_sr_retry.config import ClientSettings
+from kafka_sr_retry.config import ClientSettings, Tls
 from kafka_sr_retry.errors import Failure, SchemaNotFoundError
 from kafka_sr_retry.registry import answers
 from kafka_sr_retry.registry.access import Access
@@ -21,7 +21,7 @@ from kafka_sr_retry.registry.driver import Driver
 from kafka_sr_retry.registry.outages import Outages
 from kafka_sr_retry.registry.policy import Action, Break, Outcome, decide
 from kafka_sr_retry.registry.request import RegistryRequest, Reply
-from kafka_sr_retry.registry.tls import Contexts, RotatingTls, Tls
+from kafka_sr_retry.registry.tls import Contexts, RotatingTls, context_of, contexts_of, stamp
 from kafka_sr_retry.registry.tokens import Tokens, credentials
 from kafka_sr_retry.registry.transport import Transport
 
@@ -77,7 +77,7 @@ class Probe:
         self._stopped = threading.Event()
         self._handshakes: list[Handshake] = []
         tls = settings.tls
-        contexts = tls.contexts()
+        contexts = contexts_of(tls)
         note(contexts.home, self._handshakes)
         self._tls = RotatingTls(tls, contexts)
         self._asks = asks
@@ -294,7 +294,7 @@ class Probe:
             return seen[0] if seen else None
         looked: list[Handshake] = []
         tls = Tls(ca=False)
-        context = note(tls.context(), looked, hang_up=True)
+        context = note(context_of(tls), looked, hang_up=True)
         settings = replace(
             self._settings,
             ca=False,
@@ -306,7 +306,7 @@ class Probe:
             key_password=None,
             http_headers={},
         )
-        transport = Transport(settings, RotatingTls(tls, Contexts(tls.stamp(), context, context)))
+        transport = Transport(settings, RotatingTls(tls, Contexts(stamp(tls), context, context)))
         seconds = min(settings.connect_timeout, max(0.1, self._deadline - self._clock.now()))
         self._asks.attempt(transport, questions.CONFIG, self._url, {}, request_id="", seconds=seconds)
         ends = next((handshake.ends for handshake in looked if handshake.host == host), None)
