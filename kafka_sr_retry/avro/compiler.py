@@ -28,19 +28,17 @@ import linecache
 import struct
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime, time
-from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import count
 from operator import itemgetter
 from types import CodeType
 from typing import Any
-from uuid import UUID
 
 from fastavro.write import LOGICAL_WRITERS
 
 from kafka_sr_retry.errors import AvroEncodingError
+
+from .types import OBJECTS, PRIMITIVES, Type, Types, Unsuitable, branches
 
 Write = Callable[[Any, Any], bytes]
 """(value, the message's context) -> prefix and Avro binary."""
@@ -51,53 +49,7 @@ LARGEST = 150_000
 WIDE = 16
 """Fields of a record from which on one call gets them all: no faster, but quicker compiled."""
 
-_TAKES: dict[str, tuple[type, ...]] = {
-    "null": (type(None),),
-    "boolean": (bool,),
-    "int": (int,),
-    "long": (int,),
-    "float": (float, int),
-    "double": (float, int),
-    "string": (str,),
-    "enum": (str,),
-    "bytes": (bytes,),
-    "fixed": (bytes,),
-    "array": (list,),
-    "map": (dict,),
-    "record": (dict,),
-}
-"""The exact Python types that are written for a type."""
-
-_OBJECTS: dict[str, type] = {
-    "int-date": date,
-    "int-time-millis": time,
-    "long-time-micros": time,
-    "long-timestamp-millis": datetime,
-    "long-timestamp-micros": datetime,
-    "long-local-timestamp-millis": datetime,
-    "long-local-timestamp-micros": datetime,
-    "string-uuid": UUID,
-    "bytes-decimal": Decimal,
-    "fixed-decimal": Decimal,
-}
-"""The objects that are written as logical types, by fastavro's names of these."""
-
-_TAKES_TOO: dict[str, tuple[type, ...]] = {"array": (bytes,), "int-date": (datetime, str)}
-"""What fastavro takes for a union's branch besides: bytes as an array of integers, a date's text."""
-
-_TAKES_ALL = frozenset(("null", "boolean", "long", "double", "string", "bytes"))
-"""Branches that fastavro takes for every value of their Python types, but for numbers that no branch takes."""
-
-_HOLDERS = frozenset(("record", "array", "map"))
-
 _functions = count(1)
-
-
-_WORDS = frozenset((*_TAKES, "union", "error", "error_union", "request"))
-
-
-class Unsuitable(Exception):  # noqa: N818
-    """The schema is better left to fastavro."""
 
 
 class Other(Exception):  # noqa: N818
@@ -139,67 +91,12 @@ def _compiled(schema: Any, named: Mapping[str, Any], prefix: bytes) -> tuple[_So
         raise Unsuitable(str(error)) from error
 
 
-@dataclass(eq=False)
-class _Type:
-    """A type of the schema, its names resolved.
-
-    Attributes:
-        kind: ``union``, ``record`` for errors too, or the Avro type.
-        schema: as parsed.
-        inner: types of its fields, items, values or branches.
-        logical: fastavro's name of its logical type, where it has a writer for it.
-        uses: how often a record stands in the schema.
-    """
-
-    kind: str
-    schema: Any
-    inner: list[_Type] = field(default_factory=list)
-    logical: str = ""
-    uses: int = 1
-
-    @property
-    def takes(self) -> tuple[type, ...]:
-        return _TAKES[self.kind]
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether a value's type is all that is to be checked before it is written."""
-        return self.kind not in _HOLDERS and self.kind != "union" and not self.logical
-
-    @cached_property
-    def holds(self) -> bool:
-        """Whether it holds other types, whose pieces are added to ``p``."""
-        return self.kind in _HOLDERS or (self.kind == "union" and any(branch.kind in _HOLDERS for branch in self.inner))
-
-    @property
-    def is_function(self) -> bool:
-        """Whether a record has a function of its own, which checks everything."""
-        return self.kind == "record" and self.uses > 1
-
-    @cached_property
-    def nullable(self) -> _Type | None:
-        """The other branch of a union with null, where that is written as one expression of a checked type."""
-        if self.kind != "union" or len(self.inner) != 2:
-            return None
-        kinds = [branch.kind for branch in self.inner]
-        if "null" not in kinds:
-            return None
-        other = self.inner[1 - kinds.index("null")]
-        return other if other.is_plain and other.kind not in ("null", "fixed") else None
-
-
-_PRIMITIVES = {kind: _Type(kind, kind) for kind in _TAKES.keys() - _HOLDERS - {"enum", "fixed"}}
-
-
 class _Source:
     """The text of a schema's function, as it grows."""
 
     def __init__(self, schema: Any, named: Mapping[str, Any], prefix: bytes) -> None:
         self.constants: dict[str, Any] = {}
-        if not named.keys().isdisjoint(_WORDS):
-            raise Unsuitable("a type that is called like one of Avro's own")
-        self._named = named
-        self._records: dict[str, _Type] = {}
+        self._types = Types(named)
         self._symbols: dict[int, str] = {}
         self._functions: list[str] = []
         self._under_union = 0
@@ -210,49 +107,13 @@ class _Source:
         self._bail = "return other(value, ctx)"
         self._names = count(1)
         try:
-            self.text = self._program(self._type(schema), prefix)
+            self.text = self._program(self._types.of(schema), prefix)
         except Unsuitable:
             raise
         except Exception as error:
             raise Unsuitable(f"{type(error).__name__}: {error}") from error
 
-    def _type(self, schema: Any) -> _Type:
-        while True:
-            if isinstance(schema, str) and schema in self._named:
-                schema = self._named[schema]
-            elif isinstance(schema, dict) and isinstance(schema["type"], (list, dict)):
-                schema = schema["type"]
-            else:
-                break
-        if isinstance(schema, list):
-            return _Type("union", schema, [self._type(branch) for branch in schema])
-        if isinstance(schema, str):
-            if schema not in _PRIMITIVES:
-                raise Unsuitable(f"type {schema}")
-            return _PRIMITIVES[schema]
-        kind = "record" if schema["type"] == "error" else schema["type"]
-        if kind not in _TAKES:
-            raise Unsuitable(f"type {kind}")
-        logical = _logical(schema)
-        if kind == "record":
-            record = self._records.get(schema["name"])
-            if record is not None:
-                if record.schema["fields"] != schema["fields"]:
-                    raise Unsuitable(f"two records {schema['name']}")  # each in a reference of its own
-                record.uses += 1
-                return record
-            record = self._records[schema["name"]] = _Type(kind, schema)
-            record.inner = [self._type(each["type"]) for each in schema["fields"]]
-            return record
-        if kind in _HOLDERS:
-            return _Type(kind, schema, [self._type(schema["items" if kind == "array" else "values"])])
-        if (kind == "fixed" and type(schema["size"]) is not int) or (
-            kind == "enum" and type(schema["symbols"]) is not list
-        ):
-            raise Unsuitable(f"an odd {kind}")
-        return _Type(kind, schema, logical=logical)
-
-    def _program(self, whole: _Type, prefix: bytes) -> str:
+    def _program(self, whole: Type, prefix: bytes) -> str:
         parts = [repr(prefix)] if prefix else []
         self._expect(whole, "value")
         if whole.kind == "record":  # a missing key costs an exception, which is much for a small record
@@ -282,7 +143,7 @@ class _Source:
         self._lines, self._indent, self._bail, self._under_union = [], 1, "raise Other", 1
         parts: list[str] = []
         self._other_if("type(value) is not dict")
-        self._fields(self._records[name], "value", parts)
+        self._fields(self._types.records[name], "value", parts)
         self._flush(parts)
         return self._lines
 
@@ -321,7 +182,7 @@ class _Source:
 
     # -- types: ``_expect`` adds the checks of a value's type, ``_write`` the pieces of a value that is as expected --
 
-    def _expect(self, kind: _Type, value: str, *, known: bool = False) -> None:
+    def _expect(self, kind: Type, value: str, *, known: bool = False) -> None:
         """Checks its items' types too, where each has one. Logical types and most unions check while they write.
 
         Args:
@@ -340,7 +201,7 @@ class _Source:
             items = value if kind.kind == "array" else f"{value}.values()"
             self._other_if(f"not {self._set(*kind.inner[0].takes)}.issuperset(map(type, {items}))")
 
-    def _write(self, kind: _Type, value: str, parts: list[str]) -> None:
+    def _write(self, kind: Type, value: str, parts: list[str]) -> None:
         """Adds to ``parts``, or flushes them and adds to ``p``."""
         if kind.kind == "union":
             self._union(kind, value, parts)
@@ -358,7 +219,7 @@ class _Source:
         else:
             parts += self._scalar(kind, value)
 
-    def _fields(self, record: _Type, value: str, parts: list[str]) -> None:
+    def _fields(self, record: Type, value: str, parts: list[str]) -> None:
         if self._under_union:  # fastavro looks for hints in all records of a union's branch
             self._other_if(f"'-type' in {value}")
         fields = [(self._new("v"), kind) for kind in record.inner]
@@ -380,7 +241,7 @@ class _Source:
             else:
                 self._write(kind, name, parts)
 
-    def _scalar(self, kind: _Type, value: str) -> list[str]:
+    def _scalar(self, kind: Type, value: str) -> list[str]:
         """The expressions of a primitive's, an enum's or a fixed's pieces."""
         if kind.logical:
             value = self._prepared(kind, value)
@@ -412,15 +273,15 @@ class _Source:
         size = self._new("n")
         return f"T[{size}] if ({size} := len({value})) < 8192 else write_long({size})"
 
-    def _prepared(self, kind: _Type, value: str) -> str:
+    def _prepared(self, kind: Type, value: str) -> str:
         """A logical type's object becomes what its base type holds, by fastavro's own function."""
         base = self._new("b")
         call = f"{self._constant(LOGICAL_WRITERS[kind.logical])}({value}, {self._constant(kind.schema)})"
-        self._line(f"{base} = {call} if {self._is(value, _OBJECTS[kind.logical])} else {value}")
+        self._line(f"{base} = {call} if {self._is(value, OBJECTS[kind.logical])} else {value}")
         self._other_if(self._is_none_of(base, kind.takes))
         return base
 
-    def _array(self, items: _Type, value: str, parts: list[str]) -> None:
+    def _array(self, items: Type, value: str, parts: list[str]) -> None:
         value = self._copied(value)
         parts.append(self._sized(value))
         if items.is_plain and items.kind in ("float", "double"):
@@ -440,16 +301,16 @@ class _Source:
         self._line(f"{copy} = {value}.copy()")
         return copy
 
-    def _map(self, values: _Type, value: str, parts: list[str]) -> None:
+    def _map(self, values: Type, value: str, parts: list[str]) -> None:
         value = self._copied(value)
         parts.append(self._sized(value))
         self._flush(parts)
         key, item = self._new("v"), self._new("v")
         self._line(f"for {key}, {item} in {value}.items():")
-        self._items({key: _PRIMITIVES["string"], item: values}, [key, item] if values.is_plain else [key])
+        self._items({key: PRIMITIVES["string"], item: values}, [key, item] if values.is_plain else [key])
         parts.append(f"NO if {value} else EMPTY")
 
-    def _items(self, types: Mapping[str, _Type], checked: list[str]) -> None:
+    def _items(self, types: Mapping[str, Type], checked: list[str]) -> None:
         """The body of a loop."""
         self._indent += 1
         pieces: list[str] = []
@@ -461,14 +322,14 @@ class _Source:
         self._flush(pieces)
         self._indent -= 1
 
-    def _union(self, union: _Type, value: str, parts: list[str]) -> None:
+    def _union(self, union: Type, value: str, parts: list[str]) -> None:
         """Branches that hold others add to ``p``; the bytes of others are one expression, or a variable."""
         nullable = union.nullable
         if nullable is not None:
             index = union.inner.index(nullable)
             parts.append(f"{varint(1 - index)!r} if {value} is None else {self._sum(index, nullable, value)}")
             return
-        taken = self._taken(union)
+        taken = branches(union)
         result = self._new("u")
         if union.holds:
             self._flush(parts)
@@ -493,23 +354,9 @@ class _Source:
         if not union.holds:
             parts.append(result)
 
-    def _sum(self, index: int, branch: _Type, value: str) -> str:
+    def _sum(self, index: int, branch: Type, value: str) -> str:
         """All bytes of a branch that holds no others, in one expression."""
         return " + ".join([repr(varint(index)), *(f"({piece})" for piece in self._scalar(branch, value))])
-
-    def _taken(self, union: _Type) -> dict[type, int]:
-        """The branch that fastavro writes, for each exact type."""
-        if any(branch.kind == "union" for branch in union.inner):
-            raise Unsuitable("a union in a union")
-        takers: dict[type, list[int]] = {}
-        names = [branch.logical or branch.kind for branch in union.inner]
-        written = [branch.takes + ((_OBJECTS[branch.logical],) if branch.logical else ()) for branch in union.inner]
-        for index, name in enumerate(names):
-            for python_type in written[index] + _TAKES_TOO.get(name, ()):
-                takers.setdefault(python_type, []).append(index)
-        if not takers or any(len(indices) > 1 and names[indices[0]] not in _TAKES_ALL for indices in takers.values()):
-            raise Unsuitable("a union that no exact type decides")
-        return {python_type: first for python_type, (first, *_) in takers.items() if python_type in written[first]}
 
     def _is_none_of(self, value: str, types: tuple[type, ...]) -> str:
         return (
@@ -526,15 +373,6 @@ class _Source:
             return f"{value} {word} None"
         known = python_type.__module__ == "builtins"
         return f"type({value}) {word} {python_type.__name__ if known else self._constant(python_type)}"
-
-
-def _logical(schema: Mapping[str, Any]) -> str:
-    """fastavro's name of a logical type for which it has a writer of its own, else nothing."""
-    name = f"{schema['type']}-{schema.get('logicalType')}"
-    writer = LOGICAL_WRITERS.get(name)
-    if writer is not None and not (name in _OBJECTS and str(writer.__module__).startswith("fastavro.")):
-        raise Unsuitable(f"the logical type {name}, which somebody has given fastavro a writer for")
-    return name if writer else ""
 
 
 def _number(kind: str, value: str) -> str:

@@ -15,9 +15,10 @@ from fastavro.schema import SchemaParseException, UnknownType
 
 from kafka_sr_retry.errors import ConfigurationError
 
-from .compiler import Unsuitable, Write, compile_writer, source_of
+from .compiler import Write, compile_writer, source_of
 from .misfit import Judge, Misfit, TooMuch, kind_of, raising, schema_logical
 from .objects import Copy, Plainness, Unfit, too_deep
+from .types import Unsuitable
 
 _log = logging.getLogger("kafka_sr_retry")
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kafka_sr_retry.avro.compiler import Unsuitable
 from kafka_sr_retry.avro.encoder import AvroSchema
+from kafka_sr_retry.avro.types import Unsuitable
 from kafka_sr_retry.errors import ConfigurationError
 
 _File = Annotated[Path, typer.Argument(help="The schema's file (.avsc).", exists=True, dir_okay=False)]
