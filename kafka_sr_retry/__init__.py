@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from .framing import header_schema_id_serializer, prefix_schema_id_serializer
     from .registry.client import SchemaRegistryClient
-    from .schema import RegisteredSchema, Schema, SchemaReference
+    from .schema import Metadata, RegisteredSchema, RuleSet, Schema, SchemaReference
     from .serializer import AvroSerializer
     from .subjects import (
         record_subject_name_strategy,
@@ -34,9 +34,11 @@ __all__ = [
     "ConfigurationError",
     "IncompatibleSchemaError",
     "InvalidSchemaError",
+    "Metadata",
     "RegisteredSchema",
     "RegistryAuthError",
     "RegistryUnavailableError",
+    "RuleSet",
     "Schema",
     "SchemaNotFoundError",
     "SchemaReference",
@@ -50,7 +52,7 @@ __all__ = [
     "topic_subject_name_strategy",
 ]
 
-_ROOMS = ("errors", "schema", "framing", "serializer", "builder", "registry.client", "subjects")
+_ROOMS = ("errors", "schema", "framing", "registry.client", "subjects", "serializer", "builder")
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from confluent_kafka import serialization
 
 from .config import split
 from .errors import ConfigurationError
-from .registry.client import SchemaRegistryClient
+from .registry.client import AnyClient
 from .serializer import AvroSerializer, ToDict
 
 __all__ = ["AvroSerializerBuilder"]
@@ -40,7 +40,7 @@ class AvroSerializerBuilder(SerializerBuilder):
     def __init__(
         self,
         schema_registry_config: Mapping[str, Any] | None = None,
-        schema_registry_client: SchemaRegistryClient | None = None,
+        schema_registry_client: AnyClient | None = None,
         schema: Any = None,
         to_dict: ToDict | None = None,
         serializer_config: Mapping[str, Any] | None = None,
@@ -62,7 +62,7 @@ class AvroSerializerBuilder(SerializerBuilder):
         self._client_conf = schema_registry_conf
         return self
 
-    def set_schema_registry_client(self, schema_registry_client: SchemaRegistryClient) -> AvroSerializerBuilder:
+    def set_schema_registry_client(self, schema_registry_client: AnyClient) -> AvroSerializerBuilder:
         """A client to share."""
         self._client = schema_registry_client
         return self

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import ConfigurationError
 
-__all__ = ["RegisteredSchema", "Schema", "SchemaReference"]
+__all__ = ["Metadata", "RegisteredSchema", "RuleSet", "Schema", "SchemaReference"]
+
+_W = TypeVar("_W", bound="_Wire")
 
 MAX_ID = 2**31 - 1
 """Of a schema: ids are positive and fit into the four bytes of the wire format as an int32."""
@@ -32,7 +34,121 @@ class SchemaReference:
         return {"name": self.name, "subject": self.subject, "version": self.version}
 
 
-@dataclass(frozen=True, slots=True)
+class _Wire(Mapping[str, Any]):
+    """A registry's JSON object as it is, with names for what is known of it."""
+
+    __slots__ = ("_wire",)
+
+    def __init__(self, **members: Any) -> None:
+        self._wire = {name: _plain(value) for name, value in members.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls: type[_W], wire: Mapping[str, Any]) -> _W:
+        """From the registry's JSON; what is not known of it stays in it."""
+        made = cls.__new__(cls)
+        made._wire = dict(wire)
+        return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """The registry's JSON for it."""
+        return dict(self._wire)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._wire[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._wire)
+
+    def __len__(self) -> int:
+        return len(self._wire)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.from_dict({self._wire!r})"
+
+
+class Metadata(_Wire):
+    """A schema's metadata: names and meanings of Confluent's, and a read-only mapping of the registry's JSON.
+
+    Args:
+        tags: tags by the paths of fields.
+        properties: texts by their names, such as ``{"owner": "shop"}``.
+        sensitive: names of properties that are.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        tags: Mapping[str, Sequence[str]] | None = None,
+        properties: Mapping[str, str] | None = None,
+        sensitive: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(tags=tags, properties=properties, sensitive=sensitive)
+
+    @property
+    def tags(self) -> Mapping[str, Sequence[str]] | None:
+        return self.get("tags")
+
+    @property
+    def properties(self) -> Mapping[str, str] | None:
+        return self.get("properties")
+
+    @property
+    def sensitive(self) -> Sequence[str] | None:
+        return self.get("sensitive")
+
+
+class RuleSet(_Wire):
+    """A schema's rules: names and meanings of Confluent's, and a read-only mapping of the registry's JSON.
+
+    Args:
+        migration_rules, domain_rules, encoding_rules: rules in the registry's JSON, or Confluent's ``Rule``.
+        enable_at: as in Confluent's.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        migration_rules: Sequence[Any] | None = None,
+        domain_rules: Sequence[Any] | None = None,
+        encoding_rules: Sequence[Any] | None = None,
+        enable_at: str | None = None,
+    ) -> None:
+        super().__init__(
+            migrationRules=migration_rules,
+            domainRules=domain_rules,
+            encodingRules=encoding_rules,
+            enableAt=enable_at,
+        )
+
+    @property
+    def migration_rules(self) -> Sequence[Mapping[str, Any]] | None:
+        return self.get("migrationRules")
+
+    @property
+    def domain_rules(self) -> Sequence[Mapping[str, Any]] | None:
+        return self.get("domainRules")
+
+    @property
+    def encoding_rules(self) -> Sequence[Mapping[str, Any]] | None:
+        return self.get("encodingRules")
+
+    @property
+    def enable_at(self) -> str | None:
+        return self.get("enableAt")
+
+
+def _plain(given: Any) -> Any:
+    """As JSON has it; what of it is Confluent's turns itself into that."""
+    if hasattr(given, "to_dict"):
+        return given.to_dict()
+    if isinstance(given, Mapping):
+        return {name: _plain(value) for name, value in given.items()}
+    return [_plain(each) for each in given] if isinstance(given, (list, tuple)) else given
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Schema:
     """A schema as it is sent to a registry.
 
@@ -40,17 +156,31 @@ class Schema:
         schema_str: the text, registered as given.
         schema_type: ``AVRO``, ``JSON`` or ``PROTOBUF``.
         references: named types in other subjects.
-        metadata, rule_set: the registry's JSON objects, as they are.
+        metadata, rule_set: given as JSON objects too, or as Confluent's of that name.
     """
 
     schema_str: str
     schema_type: str = "AVRO"
     references: tuple[SchemaReference, ...] = ()
-    metadata: Mapping[str, Any] | None = field(default=None, hash=False)
-    rule_set: Mapping[str, Any] | None = field(default=None, hash=False)
+    metadata: Metadata | None = field(default=None, hash=False)
+    rule_set: RuleSet | None = field(default=None, hash=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "references", tuple(self.references or ()))
+    def __init__(
+        self,
+        schema_str: str,
+        schema_type: str = "AVRO",
+        references: Iterable[SchemaReference] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        rule_set: Mapping[str, Any] | None = None,
+    ) -> None:
+        for name, value in (
+            ("schema_str", schema_str),
+            ("schema_type", schema_type),
+            ("references", tuple(references or ())),
+            ("metadata", _named(Metadata, metadata)),
+            ("rule_set", _named(RuleSet, rule_set)),
+        ):
+            object.__setattr__(self, name, value)
 
     def to_dict(self) -> dict[str, Any]:
         """The registry's JSON for it."""
@@ -72,6 +202,12 @@ class Schema:
             metadata=wire.get("metadata"),
             rule_set=wire.get("ruleSet"),
         )
+
+
+def _named(kind: type[_Wire], given: Any) -> Any:
+    """What is no JSON object stays as it is, for whoever sends it to refuse."""
+    wire = given.to_dict() if hasattr(given, "to_dict") else given
+    return kind.from_dict(wire) if isinstance(wire, Mapping) else given
 
 
 @dataclass(frozen=True, slots=True)

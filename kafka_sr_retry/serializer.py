@@ -16,8 +16,10 @@ from .binding import BoundSerializer
 from .config import PREFIX, SerializerSettings, SplitConf, check_agreement, parse, split
 from .errors import ConfigurationError
 from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
-from .registry.client import SchemaRegistryClient
+from .registry.asking import FOR_EVER
+from .registry.client import AnyClient, SchemaRegistryClient, ours
 from .registry.memory import Memory
+from .registry.request import RegistryRequest
 from .schema import MAX_ID, RegisteredSchema, Schema, SchemaReference, write_rules
 from .subjects import BY_TYPE, AssociatedSubjects, topic_subject_name_strategy
 
@@ -42,7 +44,8 @@ class AvroSerializer(Serializer):
     """Serializes objects to Avro behind the schema's id, which it learns from the registry once for each subject.
 
     Args:
-        schema_registry_client: a ``SchemaRegistryClient``, or a dict of its configuration: then ``close()`` closes it.
+        schema_registry_client: a ``SchemaRegistryClient``, of ``kafka_sr_retry`` or of ``kafka_sr_retry.confluent``, or
+            a dict of its configuration: then ``close()`` closes it.
         schema_str: JSON text, a dict or list, a ``Schema`` (Confluent's too), the ``Path`` of an ``.avsc`` file, or a
             ``RegisteredSchema`` whose id is known: then no request is ever made.
         to_dict: ``(object, SerializationContext) -> dict``.
@@ -54,7 +57,7 @@ class AvroSerializer(Serializer):
 
     def __init__(
         self,
-        schema_registry_client: SchemaRegistryClient | Mapping[str, Any],
+        schema_registry_client: AnyClient | Mapping[str, Any],
         schema_str: str | dict[str, Any] | list[Any] | Schema | RegisteredSchema | Path | None = None,
         to_dict: ToDict | None = None,
         conf: Mapping[str, Any] | None = None,
@@ -73,19 +76,17 @@ class AvroSerializer(Serializer):
         self._frame = _ours(settings.schema_id_serializer)
         if self._frame is prefix_schema_id_serializer:
             self._frame = None
-        self._owns_client = not isinstance(schema_registry_client, SchemaRegistryClient)
-        self._client = (
-            schema_registry_client
-            if isinstance(schema_registry_client, SchemaRegistryClient)
-            else SchemaRegistryClient(schema_registry_client)
-        )
+        given_client = ours(schema_registry_client)
+        self._owns_client = given_client is None
+        self._client = given_client or SchemaRegistryClient(schema_registry_client)  # type: ignore[arg-type]
+        self._asking = self._client._asking
         self._strategy = self._choose_strategy(settings)
         self._source = self._choose_source(settings)
-        self._refreshes = settings.use_latest and self._client.latest_expires
-        self._latest: Memory[str, Callable[[], RegisteredSchema]] = self._client.memory()
-        self._known: Memory[str | RegisteredSchema, Write] = self._client.memory()
+        self._refreshes = settings.use_latest and self._asking.latest_ttl < FOR_EVER
+        self._latest: Memory[str, RegistryRequest[RegisteredSchema]] = self._asking.memory()
+        self._known: Memory[str | RegisteredSchema, Write] = self._asking.memory()
         # by topic, for values under the topic strategy: saves most messages the making of their subject's name
-        self._values: Memory[str, Write] = self._client.memory()
+        self._values: Memory[str, Write] = self._asking.memory()
         self._by_topic = self._values.entries
 
     def _choose_strategy(self, settings: SerializerSettings) -> Strategy:
@@ -132,7 +133,7 @@ class AvroSerializer(Serializer):
         to_dict: ToDict | None = None,
         *,
         is_key: bool = False,
-        schema_registry_client: SchemaRegistryClient | None = None,
+        schema_registry_client: AnyClient | None = None,
     ) -> tuple[AvroSerializer, dict[str, Any]]:
         """A serializer from one flat producer dict, and the rest of the dict for the producer.
 
@@ -148,21 +149,20 @@ class AvroSerializer(Serializer):
         return cls._of(parts, schema_registry_client, schema_str, to_dict), parts.kafka
 
     @classmethod
-    def _of(
-        cls, parts: SplitConf, client: SchemaRegistryClient | None, schema: Any, to_dict: ToDict | None
-    ) -> AvroSerializer:
+    def _of(cls, parts: SplitConf, client: AnyClient | None, schema: Any, to_dict: ToDict | None) -> AvroSerializer:
         """One for a producer's dict; its ``close()`` closes the client, unless that was given."""
         if client is None:
             serializer = cls(SchemaRegistryClient(parts.client, prefix=PREFIX), schema, to_dict, parts.serializer)
             serializer._owns_client = True
             return serializer
-        if not isinstance(client, SchemaRegistryClient):
+        given = ours(client)
+        if given is None:
             raise ConfigurationError(
                 f"schema_registry_client must be a kafka_sr_retry.SchemaRegistryClient, not {type(client).__name__}",
                 "schema_registry_client",
             )
-        check_agreement(parts.client, client._settings, PREFIX)
-        return cls(client, schema, to_dict, parts.serializer)
+        check_agreement(parts.client, given._settings, PREFIX)
+        return cls(given, schema, to_dict, parts.serializer)
 
     def __call__(self, obj: Any, ctx: SerializationContext | None = None) -> bytes | None:
         """The message's bytes; ``None`` stays ``None``, a tombstone.
@@ -228,23 +228,23 @@ class AvroSerializer(Serializer):
             raise SerializationError(
                 f"the subject name strategy gave {shown} for record {self._record_name!r}: it must give a text"
             )
-        deadline = self._client.deadline()
+        deadline = self._asking.deadline()
         if self._refreshes:
             registered = self._ask_latest(subject)
             return self._known.get(registered) or self._learn(registered, registered, deadline)
         write = self._known.get(subject)
         if write is None:
-            write = self._learn(subject, self._source(subject, deadline - self._client.clock.now()), deadline)
+            write = self._learn(subject, self._source(subject, self._asking.left(deadline)), deadline)
         if self._strategy is topic_subject_name_strategy and ctx is not None and ctx.field is _VALUE:
             self._values.remember(ctx.topic, write, self._known.weight(subject))
         return write
 
     def _ask_latest(self, subject: str) -> RegisteredSchema:
-        ask = self._latest.get(subject)
-        if ask is None:
-            ask = self._client.asking_for_latest(subject)
-            self._latest.remember(subject, ask)
-        return ask()
+        request = self._latest.get(subject)
+        if request is None:
+            request = self._client._version(subject, "latest")
+            self._latest.remember(subject, request)
+        return self._asking.ask(request, ttl=self._asking.latest_ttl)
 
     def _learn(self, key: str | RegisteredSchema, registered: RegisteredSchema, deadline: float) -> Write:
         """Puts together what each message with this schema goes through."""
@@ -290,7 +290,7 @@ class AvroSerializer(Serializer):
                     f"{_DEEPEST} levels, by version {reference.version} of subject {reference.subject!r}",
                     "schema_str",
                 )
-            seconds = deadline - self._client.clock.now()
+            seconds = self._asking.left(deadline)
             referred = self._client.get_version(*place, True, timeout=seconds).schema
             texts[place] = referred.schema_str
             self._resolve(referred.references, deadline, (*path, place), texts)

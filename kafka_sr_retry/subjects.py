@@ -89,7 +89,7 @@ class AssociatedSubjects:
         self._client = client
         self._cluster_id = conf.get(CLUSTER_ID)
         self._fallback = conf.get(FALLBACK_TYPE, "TOPIC")
-        self._subjects: Memory[tuple[str, str, str | None], str | None] = client.memory()
+        self._subjects: Memory[tuple[str, str, str | None], str | None] = client._asking.memory()
         self.resolve_cluster_id: Callable[[], Any] | None = None
 
     def __call__(self, ctx: SerializationContext | None, record_name: str | None) -> str | None:
@@ -103,11 +103,10 @@ class AssociatedSubjects:
         return subject
 
     def _ask(self, ctx: SerializationContext, field: str, record_name: str | None) -> str | None:
-        deadline = self._client.deadline()
+        asking = self._client._asking
+        deadline = asking.deadline()
         cluster_id = self._cluster_id or self._resolve(deadline)
-        subjects = self._client.get_associated_subjects(
-            ctx.topic, cluster_id, field, timeout=deadline - self._client.clock.now()
-        )
+        subjects = self._client.get_associated_subjects(ctx.topic, cluster_id, field, timeout=asking.left(deadline))
         if len(subjects) > 1:
             raise SerializationError(
                 f"topic {ctx.topic!r} has more than one associated {field} subject: {', '.join(subjects)}"
@@ -127,7 +126,7 @@ class AssociatedSubjects:
         if resolve is None:
             return "-"
         try:
-            cluster_id = self._client.run(resolve, deadline - self._client.clock.now())
+            cluster_id = self._client._asking.run(resolve, self._client._asking.left(deadline))
         except TimeoutError:
             raise SerializationError(f"no broker told the Kafka cluster's id in time; set {CLUSTER_ID}") from None
         except Exception as error:

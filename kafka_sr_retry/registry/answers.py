@@ -15,6 +15,7 @@ from kafka_sr_retry.config import is_token
 from kafka_sr_retry.schema import (
     MAX_ID,
     RegisteredSchema,
+    RuleSet,
     Schema,
     SchemaReference,
     is_avro,
@@ -252,10 +253,10 @@ def _is_reference(given: Any) -> bool:
     )
 
 
-def _rule_set(answer: dict[str, Any]) -> dict[str, Any] | None:
-    rule_set = _mapping(answer, "ruleSet")
-    write_rules(Schema("", rule_set=rule_set))  # raises for rules that cannot be read
-    return rule_set
+def _rule_set(answer: dict[str, Any]) -> RuleSet | None:
+    schema = Schema("", rule_set=_mapping(answer, "ruleSet"))
+    write_rules(schema)  # raises for rules that cannot be read
+    return schema.rule_set
 
 
 def _subject(answer: dict[str, Any]) -> str | None:

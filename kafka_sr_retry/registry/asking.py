@@ -69,11 +69,15 @@ class Asking:
         settings: the client's.
         clock: time.
         contexts: TLS contexts that have been made already.
+
+    Attributes:
+        latest_ttl: seconds after which a latest version is refreshed.
     """
 
     def __init__(self, settings: ClientSettings, clock: Clock, contexts: Contexts) -> None:
         self._settings = settings
         self._clock = clock
+        self.latest_ttl = FOR_EVER if settings.cache_latest_ttl is None else settings.cache_latest_ttl
         self._log = Log(clock)
         self._memories: Living[Memory[Any, Any]] = Living()
         self._known: Memory[RegistryRequest[Any], _Known] = self.memory()
@@ -113,6 +117,14 @@ class Asking:
             raise replace(result, seconds=self._clock.now() - now).exception()
         answer: _T = result.value
         return answer
+
+    def deadline(self) -> float:
+        """When a call that begins now ends, in seconds of the clock."""
+        return self._clock.now() + self._settings.total_timeout
+
+    def left(self, deadline: float) -> float:
+        """Seconds until then."""
+        return deadline - self._clock.now()
 
     def run(self, function: Callable[[], _T], seconds: float) -> _T:
         """Somebody else's function, on a worker; raises ``TimeoutError`` too."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,7 +19,6 @@ from kafka_sr_retry.schema import MAX_ID, RegisteredSchema, Schema, is_subject
 from . import answers
 from .asking import FOR_EVER, Asking
 from .clock import Clock
-from .memory import Memory
 from .outages import EndpointState
 from .request import RegistryRequest
 from .tls import contexts_of
@@ -76,7 +75,7 @@ class SchemaRegistryClient:
         if not isinstance(conf, Mapping):
             raise ConfigurationError(
                 f"the client's configuration must be a dict such as {{'url': 'http://localhost:8081'}}, not "
-                f"{type(conf).__name__}; Confluent's client cannot stand in for kafka_sr_retry.SchemaRegistryClient",
+                f"{type(conf).__name__}; of Confluent's clients the one of kafka_sr_retry.confluent can stand in",
                 "schema_registry_client",
             )
         self._conf = dict(conf)
@@ -87,10 +86,7 @@ class SchemaRegistryClient:
         contexts = contexts_of(self._settings.tls)
         if self._settings.asks_for_tokens:
             contexts_of(self._settings.token_tls)
-        self.clock = clock or Clock()
-        ttl = self._settings.cache_latest_ttl
-        self._latest_ttl = FOR_EVER if ttl is None else ttl
-        self._asking = Asking(self._settings, self.clock, contexts)
+        self._asking = Asking(self._settings, clock or Clock(), contexts)
         for listener in self._settings.event_cb:
             if isinstance(listener, Watching):
                 listener.watch(self)
@@ -217,12 +213,7 @@ class SchemaRegistryClient:
         It is kept for ``cache.latest.ttl.sec``, or until ``clear_caches``. After that time the old one is given until
         one request has fetched the new one, also while the registry is away.
         """
-        return self._ask(self._version(subject_name, "latest", fmt=fmt), timeout, ttl=self._latest_ttl)
-
-    def asking_for_latest(self, subject_name: str) -> Callable[[], RegisteredSchema]:
-        """``get_latest_version`` for one subject, prepared for being called with each message."""
-        request = self._version(subject_name, "latest")
-        return lambda: self._ask(request, ttl=self._latest_ttl)
+        return self._ask(self._version(subject_name, "latest", fmt=fmt), timeout, ttl=self._asking.latest_ttl)
 
     def get_latest_with_metadata(
         self,
@@ -252,7 +243,7 @@ class SchemaRegistryClient:
             operation="get_version",
             expects=answers.version_of(subject),
         )
-        return self._ask(request, timeout, ttl=self._latest_ttl)
+        return self._ask(request, timeout, ttl=self._asking.latest_ttl)
 
     def get_version(
         self,
@@ -306,27 +297,10 @@ class SchemaRegistryClient:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._conf,)
 
-    def deadline(self) -> float:
-        """When a call that begins now ends, in seconds of ``clock``."""
-        return self.clock.now() + self._settings.total_timeout
-
     def state(self) -> ClientState:
         """How it is now, for gauges and health checks; asks nobody."""
         known, waiting, endpoints = self._asking.state()
         return ClientState(known=known, waiting=waiting, endpoints=endpoints)
-
-    @property
-    def latest_expires(self) -> bool:
-        """Whether ``cache.latest.ttl.sec`` is set."""
-        return self._latest_ttl < FOR_EVER
-
-    def memory(self, most: int | None = None) -> Memory[Any, Any]:
-        """A memory of this client's capacity, or of ``most`` if that is less, that ``clear_caches`` clears too."""
-        return self._asking.memory(most)
-
-    def run(self, function: Callable[[], _T], seconds: float) -> _T:
-        """What somebody else's function gives within so many seconds; ``TimeoutError`` if it does not."""
-        return self._asking.run(function, seconds)
 
     def _subject(self, name: str) -> str:
         if not is_subject(name):
@@ -375,6 +349,21 @@ class SchemaRegistryClient:
         self, request: RegistryRequest[_T], timeout: float | None = None, *, keep: bool = True, ttl: float = FOR_EVER
     ) -> _T:
         return self._asking.ask(request, None if timeout is None else _checked(timeout), keep=keep, ttl=ttl)
+
+
+class Beneath(Protocol):
+    """A client that asks through ours: that of ``kafka_sr_retry.confluent``."""
+
+    _ours: SchemaRegistryClient
+
+
+AnyClient = SchemaRegistryClient | Beneath
+
+
+def ours(client: object) -> SchemaRegistryClient | None:
+    """Our client, given itself or one that asks through it; ``None`` for anything else."""
+    found = getattr(client, "_ours", client)
+    return found if isinstance(found, SchemaRegistryClient) else None
 
 
 def _quoted(part: str) -> str:

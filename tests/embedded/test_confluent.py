@@ -721,3 +721,41 @@ def test_without_confluents_extra_the_import_names_it() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert "pip install 'confluent-kafka[schemaregistry]'" in run.stdout, run.stderr
+
+
+def test_our_serializer_takes_it(client: SchemaRegistryClient, schema_registry: SchemaRegistryServer) -> None:
+    made: list[Callable[[Any, Any], bytes | None]] = [
+        kafka_sr_retry.AvroSerializer(client, AVRO),
+        kafka_sr_retry.AvroSerializer.from_config({}, AVRO, schema_registry_client=client)[0],
+        kafka_sr_retry.AvroSerializerBuilder(schema_registry_client=client, schema=AVRO).build({}, False)[0],
+        kafka_sr_retry.AvroSerializerBuilder(schema=AVRO).set_schema_registry_client(client).build({}, False)[0],
+    ]
+
+    assert {serializer(ONE, ORDERS) for serializer in made} == {b"\0\0\0\0\1\2"}
+    assert len(schema_registry.requests) == 1
+    for serializer in made:
+        serializer.close()  # type: ignore[attr-defined]
+    assert client.get_subjects() == ["orders-value"]
+
+
+def test_a_deletion_makes_our_serializer_register_again(
+    client: SchemaRegistryClient, schema_registry: SchemaRegistryServer
+) -> None:
+    serializer = kafka_sr_retry.AvroSerializer(client, AVRO)
+    serializer(ONE, ORDERS)
+    client.delete_subject("orders-value")
+
+    serializer(ONE, ORDERS)
+
+    assert [request.method for request in schema_registry.requests] == ["POST", "DELETE", "POST"]
+
+
+def test_confluents_own_client_cannot_stand_in(schema_registry: SchemaRegistryServer) -> None:
+    own = confluent.SchemaRegistryClient({"url": schema_registry.url})
+    for make in (
+        lambda: kafka_sr_retry.AvroSerializer(own, AVRO),  # type: ignore[arg-type]
+        lambda: kafka_sr_retry.AvroSerializer.from_config({}, AVRO, schema_registry_client=own),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigurationError, match="kafka_sr_retry") as failure:
+            make()
+        assert failure.value.key == "schema_registry_client"

@@ -11,7 +11,15 @@ import confluent_kafka.schema_registry as confluent
 import pytest
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from kafka_sr_retry import AvroSerializer, ConfigurationError, RegisteredSchema, Schema, SchemaReference
+from kafka_sr_retry import (
+    AvroSerializer,
+    ConfigurationError,
+    Metadata,
+    RegisteredSchema,
+    RuleSet,
+    Schema,
+    SchemaReference,
+)
 from kafka_sr_retry.schema import is_avro, same_schema, write_rules
 from kafka_sr_retry.testing import SchemaRegistryServer
 
@@ -50,6 +58,62 @@ def test_a_schemas_json_has_the_registrys_names() -> None:
         "metadata": {"a": 1},
         "ruleSet": {"b": 2},
     }
+
+
+RULE = {"name": "upgrade", "kind": "TRANSFORM", "mode": "UPGRADE", "type": "JSONATA", "expr": "$"}
+RULES = {"migrationRules": [RULE], "domainRules": [], "enableAt": "2030-01-01"}
+OWNER = {"tags": {"**.mail": ["PII"]}, "properties": {"owner": "shop"}, "sensitive": ["owner"]}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "rule_set"),
+    [
+        (OWNER, RULES),
+        (Metadata({"**.mail": ["PII"]}, {"owner": "shop"}, ["owner"]), RuleSet([RULE], [], None, "2030-01-01")),
+        (
+            confluent.Metadata.from_dict(OWNER),
+            confluent.RuleSet([confluent.Rule.from_dict(RULE)], [], None, "2030-01-01"),
+        ),
+        (
+            Metadata(
+                confluent.MetadataTags({"**.mail": ["PII"]}),  # type: ignore[arg-type]
+                confluent.MetadataProperties({"owner": "shop"}),  # type: ignore[arg-type]
+                ("owner",),
+            ),
+            RuleSet((confluent.Rule.from_dict(RULE),), (), enable_at="2030-01-01"),
+        ),
+    ],
+    ids=["JSON", "ours", "Confluent's", "ours around Confluent's"],
+)
+def test_metadata_and_rules_are_given_in_any_form(metadata: Any, rule_set: Any) -> None:
+    schema = Schema(TEXT, "AVRO", [], metadata, rule_set)
+
+    assert schema.to_dict()["metadata"] == OWNER
+    assert schema.to_dict()["ruleSet"] == RULES
+    assert json.loads(json.dumps(schema.to_dict())) == schema.to_dict()
+    assert schema == Schema.from_dict(schema.to_dict()) == pickle.loads(pickle.dumps(schema))
+    assert schema.metadata is not None
+    assert (schema.metadata.tags, schema.metadata.sensitive) == (OWNER["tags"], ["owner"])
+    assert schema.metadata.properties == {"owner": "shop"}
+    assert schema.rule_set is not None
+    assert (schema.rule_set.migration_rules, schema.rule_set.domain_rules) == ([RULE], [])
+    assert (schema.rule_set.encoding_rules, schema.rule_set.enable_at) == (None, "2030-01-01")
+
+
+def test_what_is_not_known_of_metadata_and_rules_is_kept() -> None:
+    wire = {"schema": TEXT, "metadata": {"new": 1}, "ruleSet": {"newRules": [RULE]}}
+    sent = Schema.from_dict(wire).to_dict()
+    assert (sent["metadata"], sent["ruleSet"]) == ({"new": 1}, {"newRules": [RULE]})
+
+
+def test_metadata_is_a_value() -> None:
+    given = {"owner": "shop"}
+    metadata = Metadata(properties=given)
+    given["owner"] = "somebody"
+    assert metadata == {"properties": {"owner": "shop"}} == Metadata.from_dict(metadata)
+    with pytest.raises(AttributeError):
+        metadata.properties = {}  # type: ignore[misc]
+    assert repr(metadata) == "Metadata.from_dict({'properties': {'owner': 'shop'}})"
 
 
 def test_an_answer_without_a_type_is_avro() -> None:
