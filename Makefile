@@ -20,6 +20,7 @@ lint: $(VENV)/.dev ## style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 integration: $(VENV)/.dev ## tests on a real Kafka, registry and Prometheus (needs Java, Maven and Prometheus, or your own stack)
 	$(BIN)/pytest tests/integration

@@ -7,6 +7,7 @@ yours too. Needs a Kafka broker and a Schema Registry; say where with KAFKA_BOOT
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import SerializingProducer
@@ -70,17 +71,18 @@ def main() -> int:
         print(f"stop: mend the configuration key {error.key}: {error}")
         return 2
 
-    delivered, later = [], []
+    delivered: list[dict[str, Any]] = []
+    later: list[dict[str, Any]] = []
+
+    def noting(order: dict[str, Any]) -> Callable[..., None]:
+        return lambda error, message: (later if error else delivered).append(order)
+
     with producer:
         for number, order in enumerate(ORDERS):
             try:
-                producer.produce(
-                    "orders",
-                    value=order,
-                    on_delivery=lambda error, message, order=order: (later if error else delivered).append(order),
-                )
+                producer.produce("orders", value=order, on_delivery=noting(order))
             except ValueSerializationError as failed:
-                action = what_to_do(failed.exception)
+                action = what_to_do(failed.exception or failed)
                 if action == "stop":
                     later.extend(ORDERS[number:])
                     break

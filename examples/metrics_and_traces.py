@@ -27,7 +27,8 @@ def line(span: ReadableSpan) -> str:
     told = span.attributes or {}
     end = told.get("kafka_sr_retry.outcome") or told.get("kafka_sr_retry.result") or "done"
     parent = f"{span.parent.span_id:016x}" if span.parent else "none"
-    return f"span {span.context.span_id:016x}, parent {parent}: {span.name}: {end}\n"
+    own = span.context.span_id if span.context else 0
+    return f"span {own:016x}, parent {parent}: {span.name}: {end}\n"
 
 
 tracers = TracerProvider()

@@ -36,8 +36,8 @@ class SignedRequests(AuthBase):
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         date = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-        body = request.body or b""
-        signed = signature(self.secret, request.method, request.path_url, date, body)
+        body = request.body if isinstance(request.body, bytes) else b""
+        signed = signature(self.secret, request.method or "", request.path_url, date, body)
         request.headers["X-Date"] = date
         request.headers["Authorization"] = f"HMAC-SHA256 {self.key_id}:{signed}"
         return request

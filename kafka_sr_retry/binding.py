@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 from confluent_kafka.serialization import MessageField, SerializationContext
 
@@ -36,6 +36,12 @@ class BoundSerializer:
     def __class__(self) -> Any:
         """kafka-python's class once that is loaded: it tells the topic only to what is an instance of it."""
         return getattr(sys.modules.get("kafka.serializer"), "Serializer", BoundSerializer)
+
+    @overload
+    def __call__(self, obj: None) -> None: ...
+
+    @overload
+    def __call__(self, obj: Any) -> bytes: ...
 
     def __call__(self, obj: Any) -> bytes | None:
         """The message's bytes.

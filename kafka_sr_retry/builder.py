@@ -11,7 +11,7 @@ from confluent_kafka import serialization
 from .config import split
 from .errors import ConfigurationError
 from .registry.client import AnyClient
-from .serializer import AvroSerializer, ToDict
+from .serializer import AvroSerializer, SchemaStr, ToDict
 
 __all__ = ["AvroSerializerBuilder"]
 
@@ -41,7 +41,7 @@ class AvroSerializerBuilder(SerializerBuilder):
         self,
         schema_registry_config: Mapping[str, Any] | None = None,
         schema_registry_client: AnyClient | None = None,
-        schema: Any = None,
+        schema: SchemaStr | None = None,
         to_dict: ToDict | None = None,
         serializer_config: Mapping[str, Any] | None = None,
     ) -> None:
@@ -67,7 +67,7 @@ class AvroSerializerBuilder(SerializerBuilder):
         self._client = schema_registry_client
         return self
 
-    def set_schema(self, schema_str: Any) -> AvroSerializerBuilder:
+    def set_schema(self, schema_str: SchemaStr) -> AvroSerializerBuilder:
         """The schema."""
         self._schema = schema_str
         return self

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, overload
 
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError, Serializer
 
@@ -36,6 +36,30 @@ _MOST_REFERRED, _MOST_CHARACTERS, _DEEPEST = 1000, 16 * 1024 * 1024, 100
 _Place = tuple[str, int]
 """(subject, version)."""
 
+
+class _Shape(Protocol):
+    """Confluent's ``Schema``."""
+
+    @property
+    def schema_str(self) -> str | None: ...
+
+    @property
+    def schema_type(self) -> str | None: ...
+
+
+class _RegisteredShape(Protocol):
+    """Confluent's ``RegisteredSchema``."""
+
+    @property
+    def schema_id(self) -> int | None: ...
+
+    @property
+    def schema(self) -> _Shape | None: ...
+
+
+SchemaStr = str | dict[str, Any] | list[Any] | Path | Schema | RegisteredSchema | _Shape | _RegisteredShape
+"""What may be given as ``schema_str``."""
+
 ToDict = Callable[[Any, Any], Any]
 """(object, SerializationContext) -> dict; the context is ``None`` where the caller gave none."""
 
@@ -58,7 +82,7 @@ class AvroSerializer(Serializer):
     def __init__(
         self,
         schema_registry_client: AnyClient | Mapping[str, Any],
-        schema_str: str | dict[str, Any] | list[Any] | Schema | RegisteredSchema | Path | None = None,
+        schema_str: SchemaStr | None = None,
         to_dict: ToDict | None = None,
         conf: Mapping[str, Any] | None = None,
     ) -> None:
@@ -129,7 +153,7 @@ class AvroSerializer(Serializer):
     def from_config(
         cls,
         conf: Mapping[str, Any],
-        schema_str: Any = None,
+        schema_str: SchemaStr | None = None,
         to_dict: ToDict | None = None,
         *,
         is_key: bool = False,
@@ -149,7 +173,9 @@ class AvroSerializer(Serializer):
         return cls._of(parts, schema_registry_client, schema_str, to_dict), parts.kafka
 
     @classmethod
-    def _of(cls, parts: SplitConf, client: AnyClient | None, schema: Any, to_dict: ToDict | None) -> AvroSerializer:
+    def _of(
+        cls, parts: SplitConf, client: AnyClient | None, schema: SchemaStr | None, to_dict: ToDict | None
+    ) -> AvroSerializer:
         """One for a producer's dict; its ``close()`` closes the client, unless that was given."""
         if client is None:
             serializer = cls(SchemaRegistryClient(parts.client, prefix=PREFIX), schema, to_dict, parts.serializer)
@@ -163,6 +189,12 @@ class AvroSerializer(Serializer):
             )
         check_agreement(parts.client, given._settings, PREFIX)
         return cls(given, schema, to_dict, parts.serializer)
+
+    @overload
+    def __call__(self, obj: None, ctx: SerializationContext | None = None) -> None: ...
+
+    @overload
+    def __call__(self, obj: Any, ctx: SerializationContext | None = None) -> bytes: ...
 
     def __call__(self, obj: Any, ctx: SerializationContext | None = None) -> bytes | None:
         """The message's bytes; ``None`` stays ``None``, a tombstone.
