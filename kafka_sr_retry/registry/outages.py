@@ -43,6 +43,7 @@ class Outage:
 
     Attributes:
         failures: attempts that failed since the last success.
+        waits: how often that moved ``not_before``: many that fail together are one.
         since: when the first of them ended.
         last: when the latest of them ended.
         not_before: no probe earlier than this.
@@ -52,6 +53,7 @@ class Outage:
     """
 
     failures: int = 0
+    waits: int = 0
     since: float = 0.0
     last: float = 0.0
     not_before: float = 0.0
@@ -84,17 +86,19 @@ class Outage:
         tells nothing new about time: it counts, and leaves the next probe where it is.
 
         Args:
-            wait: (failures, age in seconds) -> seconds until the next probe.
+            wait: (waits, age in seconds) -> seconds until the next probe.
             rest: seconds for which the server asked to be left alone.
         """
         fresh = self.over(now)
         failures = 1 if fresh else self.failures + 1
         since = now if fresh else self.since
-        not_before = self.not_before
+        waits, not_before = 0 if fresh else self.waits, self.not_before
         if fresh or self.prober is call or began >= self.last or rest is not None:
-            not_before = now + (rest or 0.0) + wait(failures, now - since)
+            waits += 1
+            not_before = now + (rest or 0.0) + wait(waits, now - since)
         return Outage(
             failures=failures,
+            waits=waits,
             since=since,
             last=now,
             not_before=max(not_before, self.not_before if self.resting else 0.0),
@@ -588,6 +592,7 @@ class Outages:
         state.outage = replace(
             latest,
             failures=sum(outage.failures for outage in found),
+            waits=max(outage.waits for outage in found),
             since=min(outage.since for outage in found),
             prober=None,
             spent=min((outage.spent for outage in found if outage.spent is not None), default=None),
@@ -617,7 +622,7 @@ class Outages:
         def spent(outage: Outage) -> Outage:
             if outage.over(now) or outage.spent is not None:
                 return outage
-            wait = self._wait(max(outage.failures, OPENS_AFTER + 1), now - outage.since)
+            wait = self._wait(max(outage.waits, OPENS_AFTER + 1), now - outage.since)
             return replace(outage, spent=now, not_before=max(outage.not_before, now + wait))
 
         if self._held(call):
