@@ -565,7 +565,7 @@ class Outages:
         if len(state.suspects) < 2 and not state.outage.failures:
             return self._opened(state, url, trouble.outage, now)
         if not state.outage.failures:
-            self._inherit(state, url)
+            self._inherit(state, url, now)
         else:
             state.outage = state.outage.failed(now, self._wait, call=call, began=began)
         return self._opened(state, url, state.outage, now)
@@ -583,19 +583,20 @@ class Outages:
             del self._troubles[next(iter(self._troubles))]
         return places[url]
 
-    def _inherit(self, state: _Endpoint, url: str) -> None:
+    def _inherit(self, state: _Endpoint, url: str, now: float) -> None:
         """Two questions have failed: all their failures were the endpoint's."""
         places = [self._troubles.get(question, {}) for question in state.suspects]
         found = [place[url].outage for place in places if url in place]
-        latest = max(found, key=lambda outage: outage.last)
+        since, waits = min(outage.since for outage in found), max(outage.waits for outage in found)
+        spent = min((outage.spent for outage in found if outage.spent is not None), default=None)
         state.soft = True
-        state.outage = replace(
-            latest,
+        state.outage = Outage(
             failures=sum(outage.failures for outage in found),
-            waits=max(outage.waits for outage in found),
-            since=min(outage.since for outage in found),
-            prober=None,
-            spent=min((outage.spent for outage in found if outage.spent is not None), default=None),
+            waits=waits,
+            since=since,
+            last=now,
+            not_before=now + self._wait(waits if spent is None else max(waits, OPENS_AFTER + 1), now - since),
+            spent=spent,
         )
 
     def _opened(self, state: _Endpoint, url: str, outage: Outage, now: float) -> list[Change]:
