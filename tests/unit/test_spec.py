@@ -82,6 +82,7 @@ def told(value: Any) -> Any:
 
 ANSWERS = list(cases("answers"))
 TTL = 30
+MOST_ATTEMPTS = 500
 
 
 class Renewed(Fixed):
@@ -188,6 +189,7 @@ class Play:
     ) -> None:
         self._random = random
         self.now = 0.0
+        self.attempts = 0
         self.log: list[dict[str, Any]] = []
         self.token = token
         self.answers = answers
@@ -294,6 +296,8 @@ class Play:
     def _attempt(self, run: _Run, step: Attempt) -> Done:
         seconds = min(step.seconds, run.walk.deadline - self.now)
         assert seconds > 0
+        self.attempts += 1
+        assert self.attempts < MOST_ATTEMPTS, "it asks for ever"
         answer = self.answers(run.name, step, self.now)
         takes = answer.get("takes", seconds if answer.get("broke") == "timeout" else 0.0)
         answer = answer if takes < seconds else {"broke": "timeout"}
