@@ -1270,7 +1270,7 @@ def test_a_socks_proxy_that_is_not_there_or_refuses_is_named_without_the_passwor
 def test_without_its_extra_a_socks_proxy_is_refused_with_the_extras_name(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kafka_sr_retry.config.find_spec", lambda name: None)
+    monkeypatch.setattr("kafka_sr_retry.config.values.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"kafka-sr-retry\[socks\]") as caught:
         SchemaRegistryClient(URL | {"proxy": f"socks5://me:{PASSWORD}@proxy"})
     assert PASSWORD not in str(caught.value)

@@ -94,12 +94,12 @@ def test_a_body_reader_shared_by_attempts_is_caught_with_the_registrys_422(
     from kafka_sr_retry.registry import transport
 
     readers: dict[bytes, io.BytesIO] = {}
-    build = transport.requests.Request
+    prepare_body = transport.requests.PreparedRequest.prepare_body
 
-    def shares_a_reader(*args: Any, data: bytes, **kwargs: Any) -> Any:
-        return build(*args, data=readers.setdefault(data, io.BytesIO(data)), **kwargs)
+    def shares_a_reader(prepared: Any, data: bytes, files: None) -> None:
+        prepare_body(prepared, readers.setdefault(data, io.BytesIO(data)), files)
 
-    monkeypatch.setattr(transport.requests, "Request", shares_a_reader)
+    monkeypatch.setattr(transport.requests.PreparedRequest, "prepare_body", shares_a_reader)
     schema_registry.fail_next(no_leader())
     with (
         SchemaRegistryClient({"url": schema_registry.url}) as client,

@@ -39,12 +39,13 @@ def exported() -> Exported:
         SchemaRegistryClient({"url": [one.url, two.url], **conf}) as client,
     ):
         client.register_schema("served", schema)
-        for fault in (drop_body(), no_leader(), close_connection(), error(422, 42201), error(422, 42205)):
+        faults = (drop_body(), no_leader(), close_connection(), error(422, 42201), error(422, 42205))
+        for number, fault in enumerate(faults):
             one.fail_always(fault)
             two.fail_always(fault)
             for ask in (client.register_schema, client.lookup_schema):
                 with pytest.raises(SchemaRegistryError):
-                    ask("not-served", schema)
+                    ask(f"not-served-{number}", schema)
             one.recover()
             two.recover()
         families = list(registry.collect())
