@@ -29,10 +29,31 @@ if TYPE_CHECKING:
 __all__ = ["PrometheusInstrumentation"]
 
 # The official client has a lock in each metric, which a fork could leave held in the child. All that is done to ours is
-# done under this one, which the thread that forks takes first.
-_lock = threading.RLock()
+# done under one of ours, which the thread that forks takes first. A child whose fork ran no hook has a lock of its own.
+_locks: dict[int, threading.RLock] = {}
+_forking: threading.RLock
+
+
+def _lock() -> threading.RLock:
+    """This process's."""
+    pid = os.getpid()
+    return _locks.get(pid) or _locks.setdefault(pid, threading.RLock())
+
+
+def _before_fork() -> None:
+    global _forking
+    lock = _lock()
+    lock.acquire()
+    _forking = lock
+
+
+def _after_fork() -> None:
+    _locks[os.getpid()] = _forking
+    _forking.release()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 class PrometheusInstrumentation:
@@ -55,7 +76,7 @@ class PrometheusInstrumentation:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._registry = registry
-        with _lock:
+        with _lock():
             known = _collectors.get(registry)
             self._collector = known or _Collector()
             try:
@@ -90,13 +111,13 @@ class _Collector(Collector):
     def __init__(self) -> None:
         self._watched: Living[SchemaRegistryClient] = Living()
         self._thread = threading.local()
-        self._metrics = {metric: _made(metric) for metric in COUNTED}
+        self._counted = _lock(), _new_metrics()
 
     def take(self, event: Event) -> None:
         if getattr(self._thread, "last", None) is event:  # another listener with this registry has given it
             return
         self._thread.last = event
-        with _lock:
+        with _lock():
             for metric, labels, amount in measured(event):
                 series = self._series(metric, labels)
                 if isinstance(series, Counter):
@@ -105,27 +126,37 @@ class _Collector(Collector):
                     series.observe(amount)
 
     def watch(self, client: SchemaRegistryClient) -> None:
-        with _lock:
+        with _lock():
             for metric, labels in series_at_zero(client):
                 self._series(metric, labels)
         self._watched.add(client)
 
     def describe(self) -> Iterator[Family]:
-        for metric in self._metrics.values():
+        for metric in self._counted[1].values():
             yield from metric.describe()
         yield from _families().values()
 
     def collect(self) -> Iterator[Family]:
-        with _lock:
-            counted = [family for metric in self._metrics.values() for family in metric.collect()]
+        with _lock():
+            counted = [family for metric in self._metrics().values() for family in metric.collect()]
         yield from counted
         gauges = _families()
         for metric, labels, value in read_gauges(self._watched):
             gauges[metric].add_metric(labels, value)
         yield from gauges.values()
 
+    def _metrics(self) -> dict[Metric, Counter | Histogram]:
+        """The parent's numbers go on, unless somebody stood among them when a fork ran no hook: they stay locked."""
+        lock, metrics = self._counted
+        if lock is not _lock():
+            free = lock.acquire(blocking=False)
+            if free:
+                lock.release()
+            self._counted = _lock(), metrics if free else _new_metrics()
+        return self._counted[1]
+
     def _series(self, metric: Metric, labels: Labels) -> Counter | Histogram:
-        made = self._metrics[metric]
+        made = self._metrics()[metric]
         return made.labels(*labels) if labels else made
 
 
@@ -137,6 +168,10 @@ def _made(metric: Metric) -> Counter | Histogram:
     if metric.unit == "s":
         return Histogram(_name(metric), metric.meaning, metric.labels, registry=None, buckets=BUCKETS)
     return Counter(_name(metric), metric.meaning, metric.labels, registry=None)
+
+
+def _new_metrics() -> dict[Metric, Counter | Histogram]:
+    return {metric: _made(metric) for metric in COUNTED}
 
 
 def _families() -> dict[Metric, GaugeMetricFamily]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import os
 import queue
-import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from kafka_sr_retry.config import ClientSettings, header_mapping
-from kafka_sr_retry.errors import Failure
+from kafka_sr_retry.errors import ConfigurationError, Failure
 from kafka_sr_retry.events import AttemptStartEvent, Event, StaleEvent
 
 from . import inline
@@ -27,7 +26,7 @@ from .memory import Memory
 from .outages import EndpointState, Outages
 from .request import RegistryRequest
 from .tls import Contexts, RotatingTls
-from .tokens import Tokens, credentials
+from .tokens import CHANCE, Tokens, credentials
 
 _T = TypeVar("_T")
 
@@ -83,8 +82,8 @@ class Asking:
         self._known: Memory[RegistryRequest[Any], _Known] = self.memory()
         self._refused: Memory[RegistryRequest[Any], _Known] = self.memory(_REFUSALS)
         self._closed = False
-        here = _here()
-        self._lines = {here: self._made(contexts)}
+        self._contexts = contexts
+        self._lines = {_here(): self._made(contexts)}
 
     def ask(
         self, request: RegistryRequest[_T], timeout: float | None = None, *, keep: bool = True, ttl: float = FOR_EVER
@@ -156,9 +155,16 @@ class Asking:
 
     def _here(self) -> _Lines:
         here = _here()
-        return self._lines.get(here) or self._lines.setdefault(here, self._made(None))
+        return self._lines.get(here) or self._lines.setdefault(here, self._made(self._anew()))
 
-    def _made(self, contexts: Contexts | None) -> _Lines:
+    def _anew(self) -> Contexts:
+        """TLS contexts have locks within. The first ones serve on where a child may not read the files any more."""
+        try:
+            return self._settings.tls.contexts()
+        except ConfigurationError:
+            return self._contexts
+
+    def _made(self, contexts: Contexts) -> _Lines:
         from .transport import Transport as HttpTransport  # imports requests: not with kafka_sr_retry
 
         settings = self._settings
@@ -178,11 +184,11 @@ class Asking:
         world = World(
             outages=Outages(
                 urls,
-                random=random.random,
+                random=CHANCE.random,
                 base=settings.retries_wait,
                 cap=settings.retries_max_wait,
                 max_retries=settings.max_retries,
-                first=random.randrange(len(urls)) if settings.randomize else 0,
+                first=CHANCE.randrange(len(urls)) if settings.randomize else 0,
             ),
             credentials=shown,
             request_timeout=settings.request_timeout,

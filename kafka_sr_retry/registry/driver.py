@@ -34,8 +34,8 @@ from .request import RegistryRequest, Reply
 IDLE = 2.0
 """Seconds without work after which a client's threads end."""
 
-WATCH = 1.0
-"""Seconds after which a caller who waits looks whether there still is a driver."""
+WATCH = 0.25
+"""Seconds after which a caller who waits looks whether there is a driver; one that has not begun by then never will."""
 
 TIME_IS_OVER = "The time given for this call is over; the request goes on"
 CLOSED = "The client was closed: use a new one, or close it after the last message"
@@ -67,6 +67,8 @@ class Driver:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._claim = threading.Lock()  # held by the driver's thread while it is one
         self._booting = threading.Lock()
+        self._boot_until = 0.0
+        self._unbooted = 0.0
         self._calls: dict[Any, _Running] = {}
         self._telling: set[_Running] = set()
         self._waiting: dict[_Running, None] = {}
@@ -93,6 +95,7 @@ class Driver:
         """
         reply: queue.SimpleQueue[Any] = queue.SimpleQueue()
         caller = _Caller(question, self._clock.now(), until, reply.put, contextvars.copy_context())
+        sent = time.monotonic()
         self._send(caller)
         while True:
             left = until - self._clock.now()
@@ -101,7 +104,7 @@ class Driver:
             except queue.Empty:
                 if left <= WATCH:
                     return caller.leave(self._clock.now())
-            if not self._boot_unless_there(again=True):
+            if not self._boot_unless_there() or self._unbooted > sent:
                 raise NoThread
 
     def start(self, question: Question, until: float) -> None:
@@ -160,27 +163,28 @@ class Driver:
         self._inbox.put(message)
         self._boot_unless_there()  # the one that was there may have ended meanwhile
 
-    def _boot_unless_there(self, *, again: bool = False) -> bool:
+    def _boot_unless_there(self) -> bool:
         """False where no thread can be started. A bare thread starts the driver's: ``Thread.start`` takes a lock that a
         signal handler may find held by the very thread that it has interrupted.
-
-        Args:
-            again: although somebody seems to be about to; an exception may have come between.
         """
-        if self._claim.locked() or not (self._booting.acquire(blocking=False) or again):
+        now = time.monotonic()
+        if self._claim.locked() or not (self._booting.acquire(blocking=False) or now > self._boot_until):
             return True
         try:
+            self._boot_until = now + WATCH
             _thread.start_new_thread(self._boot, ())
-        except RuntimeError as error:
+        except BaseException as error:
             self._booted()
-            if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
-                raise  # not this call's, but a signal handler's
-            return False
+            if isinstance(error, RuntimeError) and error.__traceback__ and error.__traceback__.tb_next is None:
+                return False
+            raise  # a signal handler's
         return True
 
     def _boot(self) -> None:
-        with suppress(RuntimeError):  # who waits looks again
+        try:
             threading.Thread(target=self._drive, name="kafka-sr-retry-driver", daemon=True).start()
+        except RuntimeError:
+            self._unbooted = time.monotonic()
         self._booted()
 
     def _booted(self) -> None:

@@ -34,6 +34,9 @@ RENEW_AT = 0.8
 AZURE_IMDS = "http://169.254.169.254/metadata/identity/oauth2/token"
 """Where Azure's instance metadata service gives tokens to the machine it is on."""
 
+CHANCE = random.SystemRandom()
+"""Has no state that a fork could copy: all children would wait for the same times."""
+
 _TOKEN = "bearer.auth.token"
 _FOR_EVER = float("inf")
 
@@ -84,7 +87,7 @@ class Tokens:
     ) -> None:
         outages = Outages(
             (source.endpoint,),
-            random=random.random,
+            random=CHANCE.random,
             base=settings.retries_wait,
             cap=settings.retries_max_wait,
             max_retries=settings.max_retries,

@@ -27,7 +27,7 @@ def _all_levels(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.fixture(autouse=True)
 def _long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wait must be longer than the machine takes from one attempt to the next."""
-    monkeypatch.setattr("random.random", lambda: 0.9)
+    monkeypatch.setattr("random.SystemRandom.random", lambda _: 0.9)
 
 
 def register(registry: str | list[str], **conf: Any) -> None:
