@@ -110,7 +110,7 @@ class _Source:
             self.text = self._program(self._types.of(schema), prefix)
         except Unsuitable:
             raise
-        except Exception as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise Unsuitable(f"{type(error).__name__}: {error}") from error
 
     def _program(self, whole: Type, prefix: bytes) -> str:
