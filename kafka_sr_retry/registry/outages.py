@@ -282,6 +282,7 @@ class Outages:
         self._troubles: dict[Hashable, dict[str, _Trouble]] = {}
         self._leaderless: set[Hashable] = set()
         self._line: dict[Call, tuple[str, ...]] = {}
+        self._firsts: dict[str, Call | None] = {}  # in line, until that or the troubles change: all who wait look
         self._closed = False
 
     def anew(self) -> Outages:
@@ -317,7 +318,8 @@ class Outages:
         """What the call does now. After an ``Ask`` comes ``report``, or ``leave``."""
         step = self.look(call, now)
         if isinstance(step, Ask):
-            self._line.pop(call, None)
+            if self._leave_line(call) and self.outage(step.endpoint).open:
+                self.stirred += len(self.urls) > 1  # it may have been the first in line for another endpoint too
             self._take(call, step.endpoint, now)
         elif isinstance(step, Stop) and call.waited_out(now):
             self._spend(call, now)
@@ -344,6 +346,7 @@ class Outages:
             answered: whether a registry wrote the answer.
             words: the answer or failure, for people.
         """
+        self._firsts.clear()
         state = self._endpoints[endpoint]
         state.words = words, now
         if state.fresh is call:
@@ -392,7 +395,7 @@ class Outages:
 
     def leave(self, call: Call) -> None:
         """The call is over, however it ended."""
-        if self._line.pop(call, None) is not None:
+        if self._leave_line(call):
             self.stirred += 1  # it may have been the first in line
         for state in self._endpoints.values():
             if state.fresh is call:
@@ -460,7 +463,7 @@ class Outages:
             return Stop("the outage goes on", retry_after)
         if len(due) == len(gates) and min(due) >= call.deadline:
             return Stop("the next attempt would come after total.timeout.ms", retry_after)
-        self._line[call] = (WRITES,) if held else tuple(urls)
+        self._join_line(call, (WRITES,) if held else tuple(urls))
         times = [at for at in due if at > now]
         if not held:
             times += [at for url in urls if (at := self._fresh_at(call, url)) > now]
@@ -505,10 +508,24 @@ class Outages:
         return outage.admits(now) and self._first_in_line(call, name) is call
 
     def _first_in_line(self, call: Call, name: str) -> Call:
-        line = [c for c, names in self._line.items() if name in names]
-        if call not in line:
-            line.append(call)
-        return next((c for c in line if self._never_failed(c, name)), line[0])
+        """Of those in line and the call."""
+        if name not in self._firsts:
+            line = [c for c, names in self._line.items() if name in names]
+            self._firsts[name] = next((c for c in line if self._never_failed(c, name)), line[0] if line else None)
+        first = self._firsts[name]
+        if first is None or (self._never_failed(call, name) and not self._never_failed(first, name)):
+            return call
+        return first
+
+    def _join_line(self, call: Call, names: tuple[str, ...]) -> None:
+        if self._line.get(call) != names:
+            self._line[call] = names
+            self._firsts.clear()
+
+    def _leave_line(self, call: Call) -> bool:
+        """Whether it was in it."""
+        self._firsts.clear()
+        return self._line.pop(call, None) is not None
 
     def _never_failed(self, call: Call, name: str) -> bool:
         return name not in self._troubles.get(call.question, ())

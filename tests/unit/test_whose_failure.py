@@ -632,6 +632,46 @@ def test_whatever_may_let_others_go_stirs_them() -> None:
     assert len(set(stirred)) == len(stirred)
 
 
+def test_a_probe_of_one_endpoint_lets_the_next_in_line_probe_another() -> None:
+    """Both are due, and who looks first is not the first in line."""
+    world = World(A, B)
+    for name in (A, B):
+        world.open(name)
+    first, second = world.call("first"), world.call("second")
+    for call in (first, second):
+        world.wait(call)
+    world.now += 2
+    assert world.wait(second)
+    stirred = world.outages.stirred
+
+    assert world.ask(first) == A
+    assert world.outages.stirred != stirred
+    assert world.ask(second) == B
+
+
+def test_who_is_first_in_line_is_found_once_for_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    calls = [world.call(f"fails {n}", seconds=600.0) for n in range(100)]
+    for call in calls:
+        world.try_once(call, Action.NEXT, blame=Blame.QUESTION)
+        world.now += 1
+        world.outages.look(call, world.now)
+    world.until_probe()
+    looked = 0
+    real = Outages._never_failed
+
+    def counts(*given: Any) -> bool:
+        nonlocal looked
+        looked += 1
+        return real(*given)
+
+    monkeypatch.setattr(Outages, "_never_failed", counts)
+    for call in reversed(calls):
+        world.outages.look(call, world.now)
+
+    assert looked < 10 * len(calls)
+
+
 # -- whose failure it was -------------------------------------------------------------------------
 
 
