@@ -120,7 +120,8 @@ class _Exchange:
             reply = self._transport.follow(self)
         except Exception as error:  # noqa: BLE001 whatever it is, the attempt has failed and who waits must hear of it
             reply = _diagnose(error, self, self.url)
-        self._watch(None)
+        finally:
+            self._watch(None)
         return replace(reply, secrets=tuple(self.secrets))
 
     def due(self, now: float) -> float:
@@ -261,8 +262,9 @@ class _Noted:
 
     def putrequest(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         exchange = _exchange.get()
-        if self.sock is not None and exchange.phase is _Phase.BUILDING:
-            exchange.reused = True
+        again = exchange.answer is not None  # http.auth asks once more, on whichever connection is at hand
+        if self.sock is not None and (exchange.phase is _Phase.BUILDING or again):
+            exchange.reused, exchange.answer = True, None
             self.sock.settimeout(exchange.left())
             exchange.mark(_Phase.EXCHANGING, self.sock)
         super().putrequest(method, str.__str__(url), *args, **kwargs)  # type: ignore[misc]
@@ -483,7 +485,10 @@ class Transport:
             stack.callback(response.raw.close)  # of another one, where http.auth has asked again
             answer = exchange.answer
             assert answer is not None
-            body = answer.whole(LARGEST_LISTING if request.operation == "other" else LARGEST_ANSWER)
+            if vars(response)["_content_consumed"]:  # by a hook of http.auth
+                body = response.content
+            else:
+                body = answer.whole(LARGEST_LISTING if request.operation == "other" else LARGEST_ANSWER)
             if not away:
                 stack.pop_all()
             return Reply(

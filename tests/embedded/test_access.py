@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -868,6 +869,78 @@ def test_an_auth_that_answers_a_challenge_gets_through_on_one_connection(world: 
     client = world.client(server.url, http_auth=requests.auth.HTTPDigestAuth("me", PASSWORD))
     assert [client.register_schema(name, ORDER) for name in "ab"] == [7, 7]
     assert server.connections == 1
+
+
+class AsksTwice(requests.auth.AuthBase):
+    """Asks again after a 401, as digest authentication does, once ``turn`` has been told of it."""
+
+    def __init__(self, turn: Callable[[str], object] = lambda url: None) -> None:
+        self._turn = turn
+
+    def __call__(self, request: Any) -> Any:
+        request.register_hook("response", self._again)
+        return request
+
+    def _again(self, response: Any, **options: Any) -> Any:
+        assert response.content
+        if response.status_code != 401:
+            return response
+        self._turn(response.url)
+        request = response.request.copy()
+        request.headers["X-Again"] = "yes"
+        return response.connection.send(request, **options)
+
+
+UNKNOWN = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\nwho?"
+SEVEN = b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"id":7}'
+
+
+def test_an_auth_may_read_the_answer(world: World) -> None:
+    registry = world.serve(SchemaRegistryServer(first_id=7))
+    assert world.client(registry.url, http_auth=AsksTwice()).register_schema("s", ORDER) == 7
+    assert len(registry.requests) == 1
+
+
+def test_an_attempt_that_asks_twice_ends_its_own_connection_and_no_others(world: World) -> None:
+    """Each of two has asked once, and asks again on the connection that the other one had."""
+    long_asked, short_back, long_back, short_sent, long_sent, short_over = (threading.Event() for _ in range(6))
+
+    def turn(url: str) -> None:
+        if "/short/" in url:
+            short_back.set()
+            assert long_back.wait(GUARD)
+        else:
+            long_back.set()
+            assert short_sent.wait(GUARD)
+
+    def answers(head: bytes, _: bytes) -> bytes:
+        if b"X-Again" not in head:
+            if b"/long/" in head:
+                long_asked.set()
+            assert (long_asked if b"/short/" in head else short_back).wait(GUARD)
+            return UNKNOWN
+        if b"/short/" in head:
+            short_sent.set()
+            assert short_over.wait(GUARD)
+        else:
+            long_sent.set()
+            assert short_over.wait(GUARD)
+        return SEVEN
+
+    server = RawServer(answers)
+    world.stack.callback(server.close)
+    client = world.client(server.url, http_auth=AsksTwice(turn))
+    with ThreadPoolExecutor(2) as threads:
+        short = threads.submit(client.register_schema, "short", ORDER, timeout=300)
+        until(lambda: server.heads)
+        long = threads.submit(client.register_schema, "long", ORDER, timeout=10_000)
+        assert long_sent.wait(GUARD)
+        world.clock.later(400)
+        assert isinstance(short.exception(GUARD), RegistryUnavailableError)
+        until(world.outcomes)
+        short_over.set()
+        assert long.result(GUARD) == 7
+    assert len([head for head in server.heads if b"/long/" in head]) == 2
 
 
 def test_a_wrong_key_is_refused(world: World, signing: Any) -> None:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import random
+import socket
 import subprocess
 import sys
 import textwrap
@@ -106,6 +107,30 @@ def test_a_listener_that_exits_breaks_nothing(schema_registry: SchemaRegistrySer
     schema_registry.fail_next(faults.no_leader())
     with SchemaRegistryClient({"url": schema_registry.url, "event_cb": listener}) as client:
         assert client.register_schema("s", ORDER) == 1
+
+
+def test_an_auth_that_exits_leaves_no_socket_open(
+    schema_registry: SchemaRegistryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = []
+    real = socket.fromfd
+
+    def keeps(*given: Any) -> socket.socket:
+        watched.append(real(*given))
+        return watched[-1]
+
+    def exits(*_: Any, **__: Any) -> None:
+        raise SystemExit
+
+    def auth(request: Any) -> Any:
+        request.register_hook("response", exits)
+        return request
+
+    monkeypatch.setattr(socket, "fromfd", keeps)
+    with SchemaRegistryClient({"url": schema_registry.url, "http.auth": auth}) as client:
+        with pytest.raises(SchemaRegistryError, match="SystemExit"):
+            client.register_schema("s", ORDER)
+        assert [sock.fileno() for sock in watched] == [-1]
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, RuntimeError])
