@@ -42,6 +42,9 @@ CLOSED = "The client was closed: use a new one, or close it after the last messa
 
 _T = TypeVar("_T")
 
+_workers: dict[int, _Worker] = {}
+"""By their threads. No ``threading.local``, which knows no greenlet where gevent has patched threads later."""
+
 
 class NoThread(Exception):  # noqa: N818
     """No thread can be started."""
@@ -93,6 +96,7 @@ class Driver:
         Raises:
             NoThread: none can be started.
         """
+        self._leave_place()
         reply: queue.SimpleQueue[Any] = queue.SimpleQueue()
         caller = _Caller(question, self._clock.now(), until, reply.put, contextvars.copy_context())
         sent = time.monotonic()
@@ -103,7 +107,7 @@ class Driver:
                 return _returned(reply.get(timeout=max(0.0, min(left, WATCH))))
             except queue.Empty:
                 if left <= WATCH:
-                    return caller.leave(self._clock.now())
+                    return _returned(caller.leave(self._clock.now()))
             if not self._boot_unless_there() or self._unbooted > sent:
                 raise NoThread
 
@@ -118,6 +122,7 @@ class Driver:
             TimeoutError: it has not ended in time, and goes on.
             NoThread: none can be started.
         """
+        self._leave_place()
         reply: queue.SimpleQueue[Any] = queue.SimpleQueue()
         context = contextvars.copy_context()
         limit = time.monotonic() + seconds
@@ -156,6 +161,12 @@ class Driver:
         self._inbox.put(None)
         if not self._claim.locked() and not self._booting.locked():
             self._on_close()
+
+    def _leave_place(self) -> None:
+        """Of a worker whose listener, or whatever it runs, asks its own client, and would wait for its own place."""
+        worker = _workers.get(_thread.get_ident())
+        if worker is not None:
+            self._inbox.put(worker)
 
     def _send(self, message: _Caller | _Job) -> None:
         if not self._boot_unless_there():
@@ -215,6 +226,9 @@ class Driver:
                     return
                 if isinstance(message, _Caller):
                     self._join(message)
+                elif isinstance(message, _Worker):
+                    self._pool.write_off(message)
+                    self._tokens.write_off(message)
                 elif message.worker is None:
                     self._errand(message)
                 else:
@@ -320,7 +334,10 @@ class Driver:
         def deliver(value: Any) -> None:
             running.needs = None
             if need.waits and running.at is need:
-                self._advance(running, value)
+                if isinstance(value, BaseException):
+                    self._ended(running, value, self._clock.now())
+                else:
+                    self._advance(running, value)
 
         asks = _Caller(access, self._clock.now(), until, deliver, running.context.copy())
         self._join(asks)
@@ -665,10 +682,13 @@ class _Worker:
         threading.Thread(target=self._run, name="kafka-sr-retry-worker", daemon=True).start()
 
     def _run(self) -> None:
+        here = _thread.get_ident()
+        _workers[here] = self
         while (job := self._jobs.get()) is not None:
             job.do()
             self._done(job)
             del job
+        _workers.pop(here, None)
 
 
 class _Pool:
@@ -714,8 +734,9 @@ class _Pool:
         job.worker.put(job)
 
     def write_off(self, worker: _Worker) -> None:
-        self._busy.discard(worker)
-        self._lost.add(worker)
+        if worker in self._busy:
+            self._busy.discard(worker)
+            self._lost.add(worker)
 
     def is_back(self, worker: _Worker | None) -> None:
         for workers in (self._busy, self._lost):
@@ -748,9 +769,14 @@ class _Timers(Generic[_T]):
         order = next(self._order)
         self._times[item] = at, order
         heapq.heappush(self._heap, (at, order, item))
+        self._sweep()
 
     def cancel(self, item: _T) -> None:
         self._times.pop(item, None)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """So that items whose time was set anew, or that have none, take no memory."""
         if len(self._heap) > 64 + 2 * len(self._times):
             self._heap = [(at, order, item) for item, (at, order) in self._times.items()]
             heapq.heapify(self._heap)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import gc
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -60,6 +63,24 @@ def make(
 
 
 Make = Callable[..., SchemaRegistryClient]
+
+
+def test_once_its_end_was_told_a_call_holds_nothing_of_its_callers(make: Make) -> None:
+    class Big:
+        pass
+
+    def produce() -> weakref.ref[Big]:
+        big = Big()
+        contextvars.ContextVar[Big]("big").set(big)
+        assert client.register_schema("s", ORDER) == 1
+        return weakref.ref(big)
+
+    client = make(total__timeout__ms=86_400_000)
+    held = contextvars.Context().run(produce)
+    until = time.monotonic() + 20
+    while held() is not None:
+        assert time.monotonic() < until, "it is held"
+        gc.collect()
 
 
 @pytest.mark.parametrize(

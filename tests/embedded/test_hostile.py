@@ -30,6 +30,7 @@ from kafka_sr_retry import (
     SchemaRegistryError,
 )
 from kafka_sr_retry.events import AttemptEvent, Event
+from kafka_sr_retry.registry import driver
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
@@ -133,6 +134,21 @@ def test_an_auth_that_exits_leaves_no_socket_open(
         assert [sock.fileno() for sock in watched] == [-1]
 
 
+def test_a_listener_may_ask_its_client_another_question(schema_registry: SchemaRegistryServer) -> None:
+    """Although it has the only place among the attempts."""
+    inner = []
+
+    def listener(event: Event) -> None:
+        if isinstance(event, AttemptEvent) and "'outer'" in event.asked:
+            inner.append(client.register_schema("inner", ORDER))
+
+    conf = {"url": schema_registry.url, "event_cb": listener, "max.in.flight": 1}
+    schema_registry.fail_next(faults.error(500))
+    with SchemaRegistryClient(conf) as client:
+        assert client.register_schema("outer", ORDER) == 1
+    assert inner == [1, 1]
+
+
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupt_while_a_thread_is_started_is_the_callers(
     schema_registry: SchemaRegistryServer, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
@@ -174,6 +190,32 @@ def test_where_no_thread_can_be_started_a_message_goes_out_all_the_same(
     assert [len(request.body) for request in schema_registry.requests if request.body] == [
         len(schema_registry.requests[0].body)
     ] * 3
+
+
+def test_where_no_thread_can_be_started_for_a_token_a_message_goes_out_all_the_same(
+    schema_registry: SchemaRegistryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a limit of threads, with a worker at hand for the registry and none for the token."""
+    real = driver._Pool.has_place
+
+    def has_place(pool: Any) -> bool:
+        if pool._places == 1:
+            raise driver.NoThread
+        return real(pool)
+
+    monkeypatch.setattr(driver._Pool, "has_place", has_place)
+    conf = {
+        "url": schema_registry.url,
+        "bearer.auth.credentials.source": "CUSTOM",
+        "bearer.auth.custom.provider.function": lambda _: {
+            "bearer.auth.token": "token",
+            "bearer.auth.logical.cluster": "lsrc-1",
+            "bearer.auth.identity.pool.id": "pool-1",
+        },
+        "bearer.auth.custom.provider.config": {},
+    }
+    with SchemaRegistryClient(conf) as client:
+        assert client.register_schema("s", ORDER) == 1
 
 
 def fail(client: SchemaRegistryClient) -> None:
