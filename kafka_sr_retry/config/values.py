@@ -258,8 +258,11 @@ def _url(name: str, url: str, safe: bool) -> tuple[str, tuple[str, str] | None]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+        is_readable = True
     except ValueError:
-        raise ConfigurationError(f"{name} holds a URL whose host or port cannot be read{shown}", name) from None
+        is_readable = False
+    if not is_readable:  # out here, as its context would show credentials
+        raise ConfigurationError(f"{name} holds a URL whose host or port cannot be read{shown}", name)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     if parts.scheme == "mock":
         raise ConfigurationError(

@@ -723,3 +723,13 @@ def test_what_cannot_work_is_refused_before_any_request(make: Make, schema_regis
 def test_construction_needs_no_registry() -> None:
     with AvroSerializer({"url": "http://127.0.0.1:1"}, LONG) as serializer:
         assert serializer(None) is None
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:hunter2@\u2100.com", "http://user:hunter2@[::1", "http://user:hunter/2@a"]
+)
+def test_a_url_that_cannot_be_read_shows_no_credentials_in_the_errors_context_either(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(ClientSettings, {"url": url})
+    assert "hunter" not in str(caught.value)
+    assert caught.value.__context__ is None
