@@ -198,7 +198,7 @@ class Copy:
             return self._in_union(schema, value, path, depth, in_union)
         if kind not in HOLDERS:
             return _fixed(value) if kind == "fixed" and not in_union else value
-        if getattr(type(value), "__pydantic_root_model__", False):
+        while getattr(type(value), "__pydantic_root_model__", False):
             value = value.root
         copy = self._record if kind == "record" else self._array if kind == "array" else self._map
         return copy(schema, value, path, depth + 1, in_union)
@@ -238,7 +238,7 @@ class Copy:
             name = field["name"]
             attribute = fields.attribute(name)
             if attribute is not None:
-                found[name] = self._attribute(field["type"], value, attribute, joined(path, name))
+                found[name] = self._attribute(field["type"], fields, attribute, joined(path, name))
             elif "default" not in field:
                 raise Unfit(missing(joined(path, name), field))
         if any(self._options.values()):
@@ -246,11 +246,11 @@ class Copy:
             found |= dict.fromkeys(name for name in fields.own if name not in taken)
         return found
 
-    def _attribute(self, schema: Any, value: Any, name: str, path: str) -> Any:
+    def _attribute(self, schema: Any, fields: _fields, name: str, path: str) -> Any:
         try:
-            return getattr(value, name)
+            return fields.read(name)
         except Exception as error:  # noqa: BLE001 a property raises what it likes
-            raise Unfit(raising(path, schema, value, error)) from None
+            raise Unfit(raising(path, schema, fields.value, error)) from None
 
     def _array(self, schema: Any, value: Any, path: str, depth: int, in_union: bool) -> Any:
         if isinstance(value, (memoryview, array)) or _is_leaf(type(value)) or (in_union and not is_sequence(value)):
@@ -271,7 +271,8 @@ class Copy:
 
     def _map(self, schema: Any, value: Any, path: str, depth: int, in_union: bool) -> Any:
         if is_record(type(value)) and not isinstance(value, Mapping):
-            pairs = [(name, self._attribute(schema, value, name, joined(path, name))) for name in _fields(value).own]
+            fields = _fields(value)
+            pairs = [(name, self._attribute(schema, fields, name, joined(path, name))) for name in fields.own]
         elif isinstance(value, Mapping) or (hasattr(type(value), "items") and not in_union):
             pairs = self._pairs(schema, value, path)
         else:
@@ -371,23 +372,33 @@ class _fields:  # noqa: N801
     """
 
     def __init__(self, value: Any) -> None:
-        self._value = value
+        self.value = value
         kind = type(value)
         declared = _declared(kind)
-        extra = getattr(value, "__pydantic_extra__", None) or ()
+        extra: Mapping[str, Any] = getattr(value, "__pydantic_extra__", None) or {}
         if "__fields__" in dir(kind) and not hasattr(kind, "model_fields"):  # pydantic 1 keeps them with the fields
             extra = vars(value)
         self.own = list(dict.fromkeys((*(declared or ()), *extra)))
+        self._extra = extra
 
     def attribute(self, name: str) -> str | None:
         """The attribute that holds a schema's field, ``None`` where there is none."""
-        if name in self.own or name in getattr(self._value, "__dict__", ()):
+        if name in self.own or name in getattr(self.value, "__dict__", ()) or self._is_managed(name):
             return name
-        kind = type(self._value)
-        for base in kind.__mro__:
-            if isinstance(vars(base).get(name), (property, cached_property)):
-                return name
-        return _aliases(kind).get(name)
+        return _aliases(type(self.value)).get(name)
+
+    def read(self, name: str) -> Any:
+        """An attribute's value. pydantic 2 keeps an extra field where a method of its name hides it."""
+        if name in self._extra and not self._is_managed(name):
+            return self._extra[name]
+        return getattr(self.value, name)
+
+    def _is_managed(self, name: str) -> bool:
+        """Whether its class computes or keeps an attribute: a property, a slot, a column of an ORM."""
+        found = next((vars(base)[name] for base in type(self.value).__mro__ if name in vars(base)), None)
+        return isinstance(found, cached_property) or (
+            hasattr(type(found), "__get__") and hasattr(type(found), "__set__")
+        )
 
 
 def is_record(kind: type) -> bool:

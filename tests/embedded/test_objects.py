@@ -438,11 +438,49 @@ def test_methods_are_no_fields() -> None:
     assert misfit(record("R", name="string", json=["null", "string"]), Computed(name="x")).field_path == "json"
 
 
+def test_an_extra_field_is_no_method_of_its_name() -> None:
+    class Loose(pydantic.BaseModel, extra="allow"):
+        name: str
+
+    schema = record("R", name="string", copy="boolean")
+    assert written(schema, Loose(name="x", copy=False)) == b"\2x\0"
+    assert written(mapping("string"), Loose(name="x", copy="y")) == b"\4\x08name\2x\x08copy\2y\0"
+
+
+def test_what_its_class_keeps_or_computes_is_no_default() -> None:
+    class Slotted:
+        __slots__ = ("age",)
+
+    @dataclasses.dataclass(slots=True)
+    class Person(Slotted):
+        name: str
+
+    class Column:
+        def __get__(self, instance: Any, owner: Any) -> int:
+            return 7
+
+        def __set__(self, instance: Any, value: int) -> None:
+            raise AssertionError
+
+    @dataclasses.dataclass
+    class Row:
+        name: str
+        age = Column()
+
+    schema = record("R", name="string", age=["null", "int"])
+    schema["fields"][1]["default"] = None
+    person = Person("x")
+    assert "AttributeError" in misfit(schema, person).actual
+    person.age = 7
+    assert written(schema, person) == written(schema, Row("x")) == SEVEN
+
+
 def test_a_root_model_is_what_it_holds() -> None:
     class Tags(pydantic.RootModel[list[str]]):
         pass
 
     assert written(record("R", tags=array("string")), {"tags": Tags(["a"])}) == b"\2\2a\0"
+    assert written(array("string"), pydantic.RootModel[Tags](Tags(["a"]))) == b"\2\2a\0"
 
 
 def test_logical_types_in_objects() -> None:
