@@ -28,6 +28,7 @@ import linecache
 import struct
 import weakref
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import lru_cache
 from itertools import count
 from operator import itemgetter
@@ -45,6 +46,9 @@ Write = Callable[[Any, Any], bytes]
 
 LARGEST = 150_000
 """Characters of a function that is still compiled."""
+
+DIGITS = 10_000
+"""Exponent of a ``Decimal`` for bytes or a whole number: fastavro writes out what ``1E+999999999`` stands for."""
 
 WIDE = 16
 """Fields of a record from which on one call gets them all: no faster, but quicker compiled."""
@@ -276,6 +280,8 @@ class _Source:
     def _prepared(self, kind: Type, value: str) -> str:
         """A logical type's object becomes what its base type holds, by fastavro's own function."""
         base = self._new("b")
+        if OBJECTS[kind.logical] is Decimal:
+            self._other_if(f"{self._is(value, Decimal)} and {value}.adjusted() > {DIGITS}")
         call = f"{self._constant(LOGICAL_WRITERS[kind.logical])}({value}, {self._constant(kind.schema)})"
         self._line(f"{base} = {call} if {self._is(value, OBJECTS[kind.logical])} else {value}")
         self._other_if(self._is_none_of(base, kind.takes))

@@ -15,7 +15,7 @@ from fastavro.schema import SchemaParseException, UnknownType
 
 from kafka_sr_retry.errors import ConfigurationError
 
-from .compiler import Write, compile_writer, source_of
+from .compiler import DIGITS, Write, compile_writer, source_of
 from .misfit import Judge, Misfit, TooMuch, kind_of, raising, schema_logical
 from .objects import Copy, Plainness, Unfit, too_deep
 from .types import Unsuitable
@@ -61,6 +61,7 @@ class AvroSchema:
             if self._wrapped:
                 raw = {**_TOP, "fields": [{"name": "value", "type": raw}]}
             self._parsed = parse_schema(raw, named_schemas=self._named)
+            self._refuse_scales()
             self._refuse_endless()
         except UnknownType as error:
             raise ConfigurationError(f"schema_str names the unknown type {error.name!r}", "schema_str") from error
@@ -70,6 +71,21 @@ class AvroSchema:
         self._top = parsed["fields"][0]["type"] if self._wrapped else parsed
         self._is_raw = parsed == "bytes" or (isinstance(parsed, dict) and parsed["type"] == "bytes")
         self.name = full_name(text)
+
+    def _refuse_scales(self) -> None:
+        left, seen = [self._parsed, *self._named.values()], set()
+        while left:
+            part = left.pop()
+            if not isinstance(part, (dict, list)) or id(part) in seen:
+                continue
+            seen.add(id(part))
+            if isinstance(part, list):
+                left += part
+                continue
+            scale = part.get("scale")
+            if schema_logical(part) == "decimal" and isinstance(scale, int) and scale > DIGITS:
+                raise ValueError(f"it has a decimal with a scale of more than {DIGITS}")
+            left += [part.get(key) for key in ("type", "items", "values", "fields")]
 
     def _refuse_endless(self) -> None:
         """What a schema can make fastavro do without end, which it does in C, and so ends the process."""

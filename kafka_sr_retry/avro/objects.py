@@ -18,6 +18,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 from uuid import UUID
 
+from .compiler import DIGITS
 from .misfit import (
     HOLDERS,
     NESTED,
@@ -41,7 +42,10 @@ _SHALLOW = 30
 _SCALARS = frozenset(
     (type(None), bool, int, float, str, bytes, bytearray, Decimal, date, datetime, time, UUID)
 )  # fmt: skip
+_NO_DECIMALS = _SCALARS - {Decimal}
 _DICT, _LIST = _SCALARS | {dict}, _SCALARS | {list, tuple}
+
+_WHOLE = ("int", "long")
 
 _Deep = Callable[[Any, int], bool]
 """(value, depth) -> whether it can be read again."""
@@ -67,7 +71,9 @@ class Plainness:
     def _of(self, schema: Any) -> _Check | None:
         """``None`` where all values can be read again."""
         kind, schema = resolved(schema, self._named)
-        if kind == "fixed" or has_writer(schema):
+        if has_writer(schema) or kind in _WHOLE:
+            return _NO_DECIMALS, _is_leafs
+        if kind == "fixed":
             return _SCALARS, _is_leafs
         if kind == "union":
             return self._of_union(schema)
@@ -118,26 +124,31 @@ class Plainness:
         return _SCALARS, record
 
     def _of_union(self, union: list[Any]) -> _Check | None:
-        checks = [check for check in map(self._of, union) if check is not None]
+        branches = [branch for branch in union if branch not in _WHOLE]  # which take no decimal here
+        checks = [check for check in map(self._of, branches) if check is not None]
         if len(checks) != 1:
-            return (_SCALARS, _is_plain) if checks else None
+            return (_NO_DECIMALS, _is_plain) if checks else None
         types, deep = checks[0]
         return types - {tuple}, lambda value, depth: (_is_plain if type(value) is tuple else deep)(value, depth)
 
 
 def _is_leafs(value: Any, depth: int) -> bool:
-    return type(value) in _SCALARS or _is_leaf(type(value))
+    return (type(value) in _SCALARS or _is_leaf(type(value))) and not is_vast(value)
 
 
 def _is_plain(value: Any, depth: int) -> bool:
     """The same, whatever the schema."""
     kind = type(value)
     if kind not in (dict, list, tuple):
-        return kind in _SCALARS or _is_leaf(kind)
+        return _is_leafs(value, depth)
     inner = value.values() if kind is dict else value
-    return _SCALARS.issuperset(map(type, inner)) or (
+    return _NO_DECIMALS.issuperset(map(type, inner)) or (
         depth < _SHALLOW and all(_is_plain(item, depth + 1) for item in inner)
     )
+
+
+def is_vast(value: Any) -> bool:
+    return isinstance(value, Decimal) and value.adjusted() > DIGITS
 
 
 def _holds_nothing(kind: type) -> bool:
@@ -188,6 +199,8 @@ class Copy:
             Unfit: an object lacks a field, it could not be read, or it is nested too deep.
         """
         kind, schema = resolved(schema, self._named)
+        if kind in ("bytes", "fixed", "union", *_WHOLE) and is_vast(value):
+            raise Unfit(Misfit(path, shown(schema), f"{kind_of(value)} of more than {DIGITS} digits"))
         if type(value) in _SCALARS:
             return value
         if depth > NESTED:
@@ -262,7 +275,8 @@ class Copy:
         else:
             items = self._once(schema, value, path, iter)
         kind, _ = resolved(schema["items"], self._named)
-        if kind not in HOLDERS and kind not in ("union", "fixed") and not has_writer(schema["items"]):
+        is_leaf = kind not in HOLDERS and kind not in ("union", "fixed") and not has_writer(schema["items"])
+        if is_leaf and not (kind in _WHOLE and any(map(is_vast, items))):
             return items
         return [
             self.of(schema["items"], item, f"{path}[{index}]", depth, in_union=in_union)

@@ -25,7 +25,7 @@ from .log import Log
 from .memory import Memory
 from .outages import EndpointState, Outages
 from .request import RegistryRequest
-from .tls import Contexts, RotatingTls
+from .tls import Contexts, RotatingTls, contexts_of
 from .tokens import CHANCE, Tokens, credentials
 
 _T = TypeVar("_T")
@@ -160,7 +160,7 @@ class Asking:
     def _anew(self) -> Contexts:
         """TLS contexts have locks within. The first ones serve on where a child may not read the files any more."""
         try:
-            return self._settings.tls.contexts()
+            return contexts_of(self._settings.tls)
         except ConfigurationError:
             return self._contexts
 

@@ -652,3 +652,49 @@ def test_an_error_is_the_callers_own_each_time() -> None:
         errors.append(caught.value)
     assert errors[0] is not errors[1]
     assert serialize({"id": 1}) == PREFIX + b"\2"
+
+
+VAST = [decimal.Decimal("1E+999999999"), decimal.Decimal("0E+999999999"), decimal.Decimal("-1E+10001")]
+
+
+@pytest.mark.parametrize("vast", VAST, ids=str)
+@pytest.mark.parametrize("base", [{"type": "bytes"}, {"type": "fixed", "name": "F", "size": 8}], ids=["bytes", "fixed"])
+def test_a_decimal_whose_exponent_stands_for_too_many_digits_is_refused_at_once(base: Any, vast: Any) -> None:
+    kind = base | {"logicalType": "decimal", "precision": 4, "scale": 2}
+    for schema, value, path in (
+        (record(a=kind), {"a": vast}, "a"),
+        (record(a=kind, b=["null", "long"]), {"a": vast}, "a"),  # fastavro's
+        (record(a=["null", kind]), {"a": vast}, "a"),
+        (record(a=array(kind)), {"a": [1, vast]}, "a[1]"),
+        (record(a=array(kind)), {"a": iter([vast])}, "a[0]"),
+        (record(a=mapping(["null", kind])), {"a": {"k": vast}}, "a['k']"),
+        (["null", record(a=kind), record("S", b="long")], ("R", {"a": vast}), "a"),
+    ):
+        error = misfit(schema, value)
+        assert error.actual == "Decimal of more than 10000 digits"
+        assert error.field_path == path
+
+
+@pytest.mark.parametrize("vast", VAST, ids=str)
+@pytest.mark.parametrize("kind", ["int", "long", logical("int", "date"), logical("long", "timestamp-millis")], ids=str)
+def test_the_same_for_a_whole_number(kind: Any, vast: Any) -> None:
+    for schema, value in (
+        (record(a=kind), {"a": vast}),
+        (kind, vast),
+        (array(kind), [1, vast]),
+        (array(kind), iter([1, vast])),
+        (mapping(kind), {"k": vast}),
+        (["null", kind, array(kind)], [vast]),
+        (["null", kind], vast),
+    ):
+        assert "Decimal" in misfit(schema, value).actual
+
+
+def test_a_decimals_scale_has_a_limit() -> None:
+    for scale, fits in ((10_000, True), (10_001, False), (10**30, False)):
+        schema = record(a=array({"type": "bytes", "logicalType": "decimal", "precision": 10**31, "scale": scale}))
+        if fits:
+            assert serializer(schema)({"a": [decimal.Decimal(1)]})
+        else:
+            with pytest.raises(ConfigurationError, match="scale of more than 10000"):
+                serializer(schema)
