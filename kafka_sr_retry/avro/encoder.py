@@ -113,13 +113,19 @@ class AvroSchema:
             prefix: written before each object.
             strict: refuse missing and additional fields.
             strict_allow_default: the same, but fields with a default may be missing.
+
+        Raises:
+            ConfigurationError: types that are nested deeper than the interpreter follows.
         """
         if self._is_raw:
             return lambda value, ctx: prefix + _raw(value)
         parsed, wrapped = self._parsed, self._wrapped
         options = {"strict": strict, "strict_allow_default": strict_allow_default}
         given = options if strict or strict_allow_default else {}
-        plainness = Plainness(self._top, self._named)
+        try:
+            plainness = Plainness(self._top, self._named)
+        except RecursionError as error:
+            raise ConfigurationError("schema_str is nested too deep to be followed", "schema_str") from error
         types, deep = plainness.types, plainness.deep
 
         def write(value: Any, ctx: Any) -> bytes:

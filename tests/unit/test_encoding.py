@@ -698,3 +698,11 @@ def test_a_decimals_scale_has_a_limit() -> None:
         else:
             with pytest.raises(ConfigurationError, match="scale of more than 10000"):
                 serializer(schema)
+
+
+@pytest.mark.parametrize("text", ["[" * 490 + '"long"' + "]" * 490, '{"type":' * 490 + '"long"' + "}" * 490])
+def test_types_that_are_nested_too_deep_to_follow_are_no_error_of_the_interpreters(text: str) -> None:
+    try:
+        AvroSchema(text).writer(PREFIX)
+    except ConfigurationError as error:
+        assert error.key == "schema_str"
