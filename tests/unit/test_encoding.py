@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections import deque
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -702,7 +703,5 @@ def test_a_decimals_scale_has_a_limit() -> None:
 
 @pytest.mark.parametrize("text", ["[" * 490 + '"long"' + "]" * 490, '{"type":' * 490 + '"long"' + "}" * 490])
 def test_types_that_are_nested_too_deep_to_follow_are_no_error_of_the_interpreters(text: str) -> None:
-    try:
+    with suppress(ConfigurationError):  # a RecursionError is no documented one
         AvroSchema(text).writer(PREFIX)
-    except ConfigurationError as error:
-        assert error.key == "schema_str"

@@ -1,9 +1,9 @@
-"""What the answers mean: for each endpoint, and for all together. Pure: time is given."""
+"""What an endpoint's answers mean. Pure: time is given."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -11,7 +11,6 @@ from typing import Any, Literal
 from kafka_sr_retry.registry.answers import told
 from kafka_sr_retry.registry.policy import Action
 
-from .problems import Problem, problems
 from .questions import LONGEST
 from .seen import Seen, Trace
 
@@ -66,61 +65,6 @@ class EndpointFindings:
     failed_requests: int
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The whole check.
-
-    Attributes:
-        wrote: whether registrations were tried.
-        registers: whether the producer would register its schemas.
-        one_cluster: whether all endpoints are of one, ``None`` where that is not known.
-        seconds: that it took.
-    """
-
-    wrote: bool
-    registers: bool
-    endpoints: tuple[EndpointFindings, ...]
-    one_cluster: bool | None
-    problems: tuple[Problem, ...]
-    seconds: float
-
-    def of(self, level: Literal["error", "warning"]) -> tuple[Problem, ...]:
-        return tuple(problem for problem in self.problems if problem.level == level)
-
-    @property
-    def verdict(self) -> Literal["well", "warnings", "errors"]:
-        if self.of("error"):
-            return "errors"
-        return "warnings" if self.problems else "well"
-
-
-def report(seen: Sequence[Seen], now: datetime, *, wrote: bool, registers: bool, seconds: float) -> Report:
-    """Concludes. ``registers``: where the producer does not, neither mode nor leader need allow it."""
-    endpoints = tuple(_endpoint(each, now) for each in seen)
-    clusters = [endpoint.cluster for endpoint in endpoints]
-    known = [cluster for cluster in clusters if cluster is not None]
-    one = None if len(known) < 2 else all(cluster == known[0] for cluster in known)
-    if one and len(known) < len(clusters):
-        one = None
-    found = [
-        problem
-        for each, endpoint in zip(seen, endpoints, strict=True)
-        for problem in problems(each, endpoint, needs_writes=registers or wrote)
-    ]
-    if one is False:
-        found.append(
-            Problem(
-                "error",
-                "different_clusters",
-                None,
-                "The endpoints are not of one cluster: " + "; ".join(_named(e) for e in endpoints if e.cluster) + ".",
-                "Ids differ between clusters, so messages would name wrong schemas: give the URLs of one cluster.",
-            )
-        )
-    order = {"error": 0, "warning": 1}
-    return Report(wrote, registers, endpoints, one, tuple(sorted(found, key=lambda p: order[p.level])), seconds)
-
-
 def cluster_in_words(cluster: Mapping[str, str]) -> str:
     """As ``schema-registry, Kafka MkU3OEVBNTcwNTJENDM2Qg``."""
     rest = {name: value for name, value in cluster.items() if name not in ("schema-registry-cluster", "kafka-cluster")}
@@ -129,11 +73,7 @@ def cluster_in_words(cluster: Mapping[str, str]) -> str:
     return told(", ".join([part for part in parts if part] + [f"{n} {v}" for n, v in rest.items()]), (), LONGEST)
 
 
-def _named(endpoint: EndpointFindings) -> str:
-    return f"{endpoint.url} is of {cluster_in_words(endpoint.cluster or {})}"
-
-
-def _endpoint(seen: Seen, now: datetime) -> EndpointFindings:
+def findings(seen: Seen, now: datetime) -> EndpointFindings:
     answers = seen.answers
     redirected = next((answer.redirected_to for answer in answers.values() if answer.redirected_to), None)
     return EndpointFindings(

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from kafka_sr_retry.registry.policy import Break
 
+from .findings import EndpointFindings
 from .seen import Answer, Seen, Trace
-
-if TYPE_CHECKING:
-    from .findings import EndpointFindings
 
 WARN_DAYS = 30
 """Days before a certificate's end from which on it is warned about."""

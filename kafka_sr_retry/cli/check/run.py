@@ -15,9 +15,9 @@ from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.registry.driver import Driver
 from kafka_sr_retry.registry.tokens import credentials
 
-from .findings import Report, report
 from .given import Given
 from .probe import Probe
+from .report import Report, report
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .findings import EndpointFindings, Report, TlsFindings, cluster_in_words
+from .findings import EndpointFindings, TlsFindings, cluster_in_words
 from .problems import WARN_DAYS, Problem, days_in_words
+from .report import Report
 from .seen import Trace
 
 _MARKS = {"ok": "green", "warn": "yellow", "FAIL": "bold red", "-": "dim"}
