@@ -23,7 +23,7 @@ from kafka_sr_retry.events import (
     SuccessEvent,
 )
 from kafka_sr_retry.registry.living import Living
-from kafka_sr_retry.registry.outages import WRITES
+from kafka_sr_retry.registry.outage import WRITES
 from kafka_sr_retry.registry.policy import TABLE, TOKENS, Action
 
 if TYPE_CHECKING:

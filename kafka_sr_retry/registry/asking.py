@@ -17,16 +17,19 @@ from kafka_sr_retry.events import AttemptStartEvent, Event, StaleEvent
 
 from . import inline
 from .attempts import Question, Transport
-from .call import Answered, World
+from .call import World
 from .clock import Clock
-from .driver import Driver, NoThread
+from .driver import Driver
 from .living import Living
 from .log import Log
 from .memory import Memory
-from .outages import EndpointState, Outages
+from .outage import EndpointState
+from .outages import Outages
 from .request import RegistryRequest
+from .steps import Answered
 from .tls import Contexts, RotatingTls, contexts_of
 from .tokens import CHANCE, Tokens, credentials
+from .workers import NoThread
 
 _T = TypeVar("_T")
 

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 from kafka_sr_retry.errors import Failure
 from kafka_sr_retry.events import Event
 
-from .call import Answered, Attempt, Done, World
+from .call import World
 from .clock import Clock
 from .policy import Break
 from .request import RegistryRequest, Reply
+from .steps import Answered, Attempt, Done
 
 
 class Exchange(Protocol):

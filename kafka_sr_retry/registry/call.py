@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from kafka_sr_retry.errors import Failure, RegistryUnavailableError, SchemaRegistryError
 from kafka_sr_retry.events import (
@@ -30,9 +30,11 @@ from kafka_sr_retry.events import (
 
 from . import answers
 from .access import Access
-from .outages import Ask, Call, Outages, Stop, Wait
+from .outage import Ask, Call, Stop, Wait
+from .outages import Outages
 from .policy import TABLE, Action, Blame, Break, Outcome, Row, decide
 from .request import RegistryRequest
+from .steps import Answered, Attempt, Done, Need, Steps, Turn, Until
 
 MARGIN = 0.05
 """Seconds, or a twentieth of the time if less: a call ends so much before its callers, so that they hear how."""
@@ -41,67 +43,6 @@ _NOTHING_YET = "nothing yet"
 _TRY_AGAIN = "Nothing was sent to Kafka: produce the object again later."
 
 _numbers = itertools.count(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A place among the attempts, before it is decided whether to make one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """An attempt at ``endpoint`` of at most ``seconds``, and not beyond ``call.deadline``.
-
-    Attributes:
-        start: the event of its beginning, with the headers that listeners give it.
-        read: what a reply says, for the caller that ``access`` shows.
-    """
-
-    call: Call
-    endpoint: str
-    request: RegistryRequest[Any]
-    seconds: float
-    access: Access
-    start: AttemptStartEvent
-    read: Callable[..., Outcome]
-    renewable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Until:
-    """Nothing before that time, unless waiting calls are stirred."""
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """Access, another than was ``denied``: a call of its own; ``waits``: whether for its end."""
-
-    denied: Access | None
-    waits: bool
-
-
-class Done(NamedTuple):
-    """How an attempt went; ``outcome`` is ``None`` where no time was left to make it."""
-
-    outcome: Outcome | None
-    url: str
-    began: float
-    ended: float
-    seconds: float
-
-
-Step = Turn | Attempt | Until | Need
-Steps = Generator[Step, Any, "Answered | Failure"]
-"""Sent is (now, value): a ``Done`` for an ``Attempt``, ``Access`` or a ``Failure`` for a ``Need``, else nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The call's result."""
-
-    value: Any
 
 
 class Credentials(Protocol):

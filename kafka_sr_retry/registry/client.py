@@ -19,7 +19,7 @@ from kafka_sr_retry.schema import MAX_ID, RegisteredSchema, Schema, is_subject
 from . import answers
 from .asking import FOR_EVER, Asking
 from .clock import Clock
-from .outages import EndpointState
+from .outage import EndpointState
 from .request import RegistryRequest
 from .tls import contexts_of
 

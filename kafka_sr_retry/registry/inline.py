@@ -13,8 +13,9 @@ from typing import Any
 from kafka_sr_retry.events import Event
 
 from .attempts import Question, attempt
-from .call import Attempt, Need, Until, Walk
+from .call import Walk
 from .clock import Clock
+from .steps import Attempt, Need, Until
 
 
 def ask(question: Question, until: float, clock: Clock) -> Any:

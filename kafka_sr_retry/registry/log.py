@@ -20,7 +20,7 @@ from kafka_sr_retry.events import (
 )
 
 from .clock import Clock
-from .outages import WRITES
+from .outage import WRITES
 
 LINES = 10
 """Lines of one kind that are written in a minute; the next one tells how many were left out. DEBUG has no limit."""

@@ -15,16 +15,24 @@ Times are seconds of the caller's clock, which this module never reads; it has n
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
+from .outage import (
+    FORGOTTEN_AFTER,
+    HEALTHY,
+    WRITES,
+    Ask,
+    Call,
+    Change,
+    Endpoint,
+    EndpointState,
+    Outage,
+    Stop,
+    Trouble,
+    Wait,
+)
 from .policy import OPENS_AFTER, SHORT_WAIT, Action, Blame, wait_after
-
-WRITES = "writes"
-"""Name of the cluster's writes among the endpoints' URLs."""
-
-FORGOTTEN_AFTER = 60.0
-"""Seconds: an outage whose next probe has been due for so long tells nothing about the age of the next failure."""
 
 QUESTIONS = 10_000
 """How many questions are remembered as failing, and how many as unknown to a cluster without a leader."""
@@ -32,218 +40,6 @@ QUESTIONS = 10_000
 FRESH_WAIT = 0.25
 """Seconds, or as long as the last one took if that is more: between first attempts of questions at an endpoint that is
 down only because other questions failed there."""
-
-WHOLE = 0.9
-"""Share of ``total.timeout.ms`` that a call must have had to say for all how long an outage is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """Of an endpoint, of a question at an endpoint, or of the cluster's writes; healthy when it has no failures.
-
-    Attributes:
-        failures: attempts that failed since the last success.
-        waits: how often that moved ``not_before``: many that fail together are one.
-        since: when the first of them ended.
-        last: when the latest of them ended.
-        not_before: no probe earlier than this.
-        resting: whether the server asked for that.
-        prober: the call that is probing now.
-        spent: when a call had used up its whole time in this outage, or ``None``.
-    """
-
-    failures: int = 0
-    waits: int = 0
-    since: float = 0.0
-    last: float = 0.0
-    not_before: float = 0.0
-    resting: bool = False
-    prober: Call | None = None
-    spent: float | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether it is known to last: one call probes, the others wait."""
-        return self.failures >= OPENS_AFTER or self.resting or self.spent is not None
-
-    def over(self, now: float) -> bool:
-        """Whether it tells nothing any more, as nobody has asked for long."""
-        return not self.failures or now - max(self.last, self.not_before) > FORGOTTEN_AFTER
-
-    def admits(self, now: float) -> bool:
-        return not self.open or (now >= self.not_before and self.prober is None)
-
-    def failed(
-        self,
-        now: float,
-        wait: Callable[[int, float], float],
-        *,
-        call: Call,
-        began: float,
-        rest: float | None = None,
-    ) -> Outage:
-        """After one more failure of ``call``. An attempt that ``began`` before the latest failure, and was no probe,
-        tells nothing new about time: it counts, and leaves the next probe where it is.
-
-        Args:
-            wait: (waits, age in seconds) -> seconds until the next probe.
-            rest: seconds for which the server asked to be left alone.
-        """
-        fresh = self.over(now)
-        failures = 1 if fresh else self.failures + 1
-        since = now if fresh else self.since
-        waits, not_before = 0 if fresh else self.waits, self.not_before
-        if fresh or self.prober is call or began >= self.last or rest is not None:
-            waits += 1
-            not_before = now + (rest or 0.0) + wait(waits, now - since)
-        return Outage(
-            failures=failures,
-            waits=waits,
-            since=since,
-            last=now,
-            not_before=max(not_before, self.not_before if self.resting else 0.0),
-            resting=rest is not None or (self.resting and now < self.not_before),
-            prober=None if self.prober is call else self.prober,
-            spent=None if fresh else self.spent,
-        )
-
-
-_HEALTHY = Outage()
-
-
-@dataclass(frozen=True, slots=True)
-class _Trouble:
-    """A question's failures at one endpoint.
-
-    Attributes:
-        successes: of others there, by the time of its last failure: since then the endpoint has been well.
-        own: whether the endpoint was well between its failures, so that they are its own.
-    """
-
-    outage: Outage
-    successes: int
-    own: bool
-
-
-@dataclass(slots=True)
-class _Endpoint:
-    """An endpoint, as its attempts left it.
-
-    Attributes:
-        successes: answers that were no failures.
-        suspects: questions that have failed since the last of them.
-        soft: whether only their failures took it down.
-        told: whether a ``Change`` has told of its outage.
-        up: whether the last attempt did not fail.
-        words: what it answered to the last attempt, if that failed, and when.
-        fresh: the call that makes a question's first attempt there although it is down.
-        fresh_at: when the next may.
-    """
-
-    outage: Outage = _HEALTHY
-    successes: int = 0
-    suspects: set[Hashable] = field(default_factory=set)
-    soft: bool = False
-    told: bool = False
-    up: bool = True
-    words: tuple[str, float] = ("", 0.0)
-    fresh: Call | None = None
-    fresh_at: float = 0.0
-
-
-@dataclass(eq=False, slots=True)
-class Call:
-    """One question's walk through the endpoints.
-
-    Attributes:
-        question: what is asked; equal for the same question.
-        registers: whether a new schema needs the cluster's leader.
-        began: when.
-        deadline: when it ends; a caller who joins can move it.
-        whole: seconds that calls have: one that ends in vain after so many tells the others not to wait as long.
-        rounds: over the endpoints, that brought nothing.
-        asked, skipped: endpoints of this round; those of no use.
-        refused: endpoints whose registry has refused.
-        turned_away: whether anybody has, so that this round is the last.
-        failed: endpoints whose failure was theirs.
-    """
-
-    question: Hashable
-    registers: bool
-    began: float
-    deadline: float
-    whole: float = 0.0
-    rounds: int = 0
-    asked: set[str] = field(default_factory=set)
-    skipped: set[str] = field(default_factory=set)
-    failed: set[str] = field(default_factory=set)
-    again: str | None = None
-    no_leader: bool = False
-    refused: set[str] = field(default_factory=set)
-    turned_away: bool = False
-
-    def waited_out(self, now: float) -> bool:
-        """Whether it had the whole time, and has used most of it."""
-        whole = self.deadline - self.began >= WHOLE * self.whole
-        return whole and now - self.began > self.deadline - now and not self.turned_away
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Send the request to this endpoint now."""
-
-    endpoint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do before ``until``, or until ``Outages.stirred`` changes.
-
-    Attributes:
-        until: when.
-        for_others: whether other calls will bring the change about, and ``until`` is only the deadline.
-    """
-
-    until: float
-    for_others: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The call is over.
-
-    Attributes:
-        why: in words.
-        retry_after: seconds until another makes sense, ``None`` where that is unknown.
-    """
-
-    why: str
-    retry_after: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """An outage began to be shared, or ended."""
-
-    endpoint: str
-    open: bool
-    failures: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointState:
-    """An endpoint as its last attempts left it; well again once nobody has asked for a minute after a probe was due.
-
-    Attributes:
-        endpoint: the URL, or ``writes`` for the cluster's leader.
-        up: whether its last attempt did not fail.
-        open: whether calls, or those of one question, wait for one probe.
-    """
-
-    endpoint: str
-    up: bool
-    open: bool
 
 
 class Outages:
@@ -277,9 +73,9 @@ class Outages:
         )
         self._max_retries = max_retries
         self._first = first
-        self._endpoints = {url: _Endpoint() for url in urls}
-        self._writes = _HEALTHY
-        self._troubles: dict[Hashable, dict[str, _Trouble]] = {}
+        self._endpoints = {url: Endpoint() for url in urls}
+        self._writes = HEALTHY
+        self._troubles: dict[Hashable, dict[str, Trouble]] = {}
         self._leaderless: set[Hashable] = set()
         self._line: dict[Call, tuple[str, ...]] = {}
         self._firsts: dict[str, Call | None] = {}  # in line, until that or the troubles change: all who wait look
@@ -296,7 +92,7 @@ class Outages:
     def trouble(self, question: Hashable, url: str) -> Outage:
         """Of a question at an endpoint."""
         found = self._troubles.get(question, {}).get(url)
-        return found.outage if found else _HEALTHY
+        return found.outage if found else HEALTHY
 
     def states(self, now: float) -> tuple[EndpointState, ...]:
         """Of all endpoints and of the cluster's writes."""
@@ -389,7 +185,7 @@ class Outages:
             self._leaderless.clear()
             if self._writes.open:
                 changes.append(_change(WRITES, self._writes, now, ended=True))
-            self._writes = _HEALTHY
+            self._writes = HEALTHY
             self.stirred += 1
         return changes
 
@@ -491,7 +287,7 @@ class Outages:
         """What the call's question has to wait for by its own failures there."""
         trouble = self._troubles.get(call.question, {}).get(name)
         if trouble is None or (not trouble.own and trouble.successes != self._endpoints[name].successes):
-            return _HEALTHY
+            return HEALTHY
         return trouble.outage
 
     def _ready(self, call: Call, name: str, now: float) -> bool:
@@ -553,7 +349,7 @@ class Outages:
         if self._held(call) and self._writes.open and self._writes.prober is None:
             self._writes = replace(self._writes, prober=call)
 
-    def _release_probe(self, call: Call, state: _Endpoint) -> None:
+    def _release_probe(self, call: Call, state: Endpoint) -> None:
         if state.outage.prober is call:
             state.outage = replace(state.outage, prober=None)
             self.stirred += 1
@@ -587,20 +383,20 @@ class Outages:
             state.outage = state.outage.failed(now, self._wait, call=call, began=began)
         return self._opened(state, url, state.outage, now)
 
-    def _question_failed(self, state: _Endpoint, call: Call, url: str, now: float, began: float) -> _Trouble:
+    def _question_failed(self, state: Endpoint, call: Call, url: str, now: float, began: float) -> Trouble:
         places = self._troubles.pop(call.question, {})
         before = places.get(url)
         if before is None:
             state.fresh_at = now + max(FRESH_WAIT, now - began)
-        outage = before.outage if before else _HEALTHY
+        outage = before.outage if before else HEALTHY
         own = before is not None and not outage.over(now) and (before.own or before.successes != state.successes)
-        places[url] = _Trouble(outage.failed(now, self._wait, call=call, began=began), state.successes, own)
+        places[url] = Trouble(outage.failed(now, self._wait, call=call, began=began), state.successes, own)
         self._troubles[call.question] = places
         if len(self._troubles) > QUESTIONS:
             del self._troubles[next(iter(self._troubles))]
         return places[url]
 
-    def _inherit(self, state: _Endpoint, url: str, now: float) -> None:
+    def _inherit(self, state: Endpoint, url: str, now: float) -> None:
         """Two questions have failed: all their failures were the endpoint's."""
         places = [self._troubles.get(question, {}) for question in state.suspects]
         found = [place[url].outage for place in places if url in place]
@@ -616,7 +412,7 @@ class Outages:
             spent=spent,
         )
 
-    def _opened(self, state: _Endpoint, url: str, outage: Outage, now: float) -> list[Change]:
+    def _opened(self, state: Endpoint, url: str, outage: Outage, now: float) -> list[Change]:
         if state.told or not outage.open:
             return []
         state.told = True
@@ -628,7 +424,7 @@ class Outages:
         before = state.outage if state.outage.failures else self.trouble(call.question, url)
         changes = [_change(url, before, now, ended=True)] if state.told else []
         self.stirred += bool(state.outage.failures or state.suspects)
-        state.outage, state.up, state.told = _HEALTHY, True, False
+        state.outage, state.up, state.told = HEALTHY, True, False
         state.suspects.clear()
         state.successes += 1
         self._troubles.get(call.question, {}).pop(url, None)

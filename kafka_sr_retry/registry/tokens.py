@@ -22,10 +22,11 @@ from kafka_sr_retry.events import Event
 from . import answers
 from .access import Access, Fixed, basic, bearer
 from .attempts import Question, Transport
-from .call import Answered, Credentials, World
+from .call import Credentials, World
 from .outages import Outages
 from .policy import TOKENS, Break, Outcome
 from .request import BadAnswer, RegistryRequest, Reply
+from .steps import Answered
 from .tls import RotatingTls
 
 RENEW_AT = 0.8
