@@ -65,26 +65,24 @@ RULES = {"migrationRules": [RULE], "domainRules": [], "enableAt": "2030-01-01"}
 OWNER = {"tags": {"**.mail": ["PII"]}, "properties": {"owner": "shop"}, "sensitive": ["owner"]}
 
 
-@pytest.mark.parametrize(
-    ("metadata", "rule_set"),
-    [
+def in_any_form() -> list[tuple[Any, Any]]:
+    forms: list[tuple[Any, Any]] = [
         (OWNER, RULES),
         (Metadata({"**.mail": ["PII"]}, {"owner": "shop"}, ["owner"]), RuleSet([RULE], [], None, "2030-01-01")),
-        (
-            confluent.Metadata.from_dict(OWNER),
-            confluent.RuleSet([confluent.Rule.from_dict(RULE)], [], None, "2030-01-01"),
-        ),
-        (
-            Metadata(
-                confluent.MetadataTags({"**.mail": ["PII"]}),  # type: ignore[arg-type]
-                confluent.MetadataProperties({"owner": "shop"}),  # type: ignore[arg-type]
-                ("owner",),
-            ),
-            RuleSet((confluent.Rule.from_dict(RULE),), (), enable_at="2030-01-01"),
-        ),
-    ],
-    ids=["JSON", "ours", "Confluent's", "ours around Confluent's"],
-)
+    ]
+    if not hasattr(confluent, "RuleSet"):
+        return forms
+    rule = confluent.Rule.from_dict(RULE)
+    tags, properties = confluent.MetadataTags({"**.mail": ["PII"]}), confluent.MetadataProperties({"owner": "shop"})
+    ours: Any = Metadata
+    return [
+        *forms,
+        (confluent.Metadata.from_dict(OWNER), RuleSet([rule], [], enable_at="2030-01-01")),
+        (ours(tags, properties, ("owner",)), RuleSet((rule,), (), enable_at="2030-01-01")),
+    ]
+
+
+@pytest.mark.parametrize(("metadata", "rule_set"), in_any_form())
 def test_metadata_and_rules_are_given_in_any_form(metadata: Any, rule_set: Any) -> None:
     schema = Schema(TEXT, "AVRO", [], metadata, rule_set)
 
@@ -98,6 +96,12 @@ def test_metadata_and_rules_are_given_in_any_form(metadata: Any, rule_set: Any) 
     assert schema.rule_set is not None
     assert (schema.rule_set.migration_rules, schema.rule_set.domain_rules) == ([RULE], [])
     assert (schema.rule_set.encoding_rules, schema.rule_set.enable_at) == (None, "2030-01-01")
+
+
+@pytest.mark.skipif(not hasattr(confluent, "RuleSet"), reason="this confluent-kafka knows no rules")
+def test_confluents_rules_are_given() -> None:
+    rules = confluent.RuleSet([confluent.Rule.from_dict(RULE)], [])
+    assert Schema(TEXT, rule_set=rules).to_dict()["ruleSet"] == {"migrationRules": [RULE], "domainRules": []}  # type: ignore[arg-type]
 
 
 def test_what_is_not_known_of_metadata_and_rules_is_kept() -> None:
