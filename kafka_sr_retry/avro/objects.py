@@ -39,6 +39,9 @@ from .misfit import (
 
 _SHALLOW = 30
 
+_LOOKED_AT = 200
+"""Types within an array's that are looked at; where there are more, the array is copied."""
+
 _SCALARS = frozenset(
     (type(None), bool, int, float, str, bytes, bytearray, Decimal, date, datetime, time, UUID)
 )  # fmt: skip
@@ -85,7 +88,7 @@ class Plainness:
         if items is None:
             return (_LIST if kind == "array" else _DICT), _is_leafs
         types, deep = items
-        own = (list, tuple) if kind == "array" else (dict,)
+        own = (dict,) if kind == "map" else (tuple,) if self._lets_others_run(schema["items"]) else (list, tuple)
 
         def holder(value: Any, depth: int) -> bool:
             if type(value) not in own:
@@ -96,6 +99,25 @@ class Plainness:
             return depth < _SHALLOW and all(type(item) in types or deep(item, depth + 1) for item in inner)
 
         return _SCALARS, holder
+
+    def _lets_others_run(self, schema: Any) -> bool:
+        """Whether writing it may run Python, and so another thread, which may change the list that it stands in."""
+        left, seen = [schema], set[int]()
+        while left and len(seen) < _LOOKED_AT:
+            kind, schema = resolved(left.pop(), self._named)
+            if has_writer(schema):
+                if schema["logicalType"] not in ("decimal", "date"):
+                    return True
+            elif kind == "union":
+                left += schema
+            elif kind in HOLDERS and id(schema) not in seen:
+                seen.add(id(schema))
+                left += (
+                    [field["type"] for field in schema["fields"]]
+                    if kind == "record"
+                    else [schema["items" if kind == "array" else "values"]]
+                )
+        return bool(left)
 
     def _of_record(self, schema: Any) -> _Check:
         key = id(schema)
@@ -127,7 +149,7 @@ class Plainness:
         branches = [branch for branch in union if branch not in _WHOLE]  # which take no decimal here
         checks = [check for check in map(self._of, branches) if check is not None]
         if len(checks) != 1:
-            return (_NO_DECIMALS, _is_plain) if checks else None
+            return (_NO_DECIMALS, _is_leafs if self._lets_others_run(union) else _is_plain) if checks else None
         types, deep = checks[0]
         return types - {tuple}, lambda value, depth: (_is_plain if type(value) is tuple else deep)(value, depth)
 
@@ -145,6 +167,15 @@ def _is_plain(value: Any, depth: int) -> bool:
     return _NO_DECIMALS.issuperset(map(type, inner)) or (
         depth < _SHALLOW and all(_is_plain(item, depth + 1) for item in inner)
     )
+
+
+def _again(value: Any) -> Any:
+    """A plain value in lists and dicts of its own, which no other thread changes."""
+    if type(value) is dict:
+        return {key: _again(item) for key, item in value.copy().items()}
+    if type(value) in (list, tuple):
+        return type(value)([_again(item) for item in list(value)])
+    return value
 
 
 def is_vast(value: Any) -> bool:
@@ -321,8 +352,10 @@ class Copy:
         kinds = ("array",) if is_sequence(value) else ("record", "map")
         branches = [branch for branch in union if resolved(branch, self._named)[0] in kinds]
         is_object = is_record(type(value)) and not isinstance(value, Mapping)
-        if not branches or not (is_object or isinstance(value, (Mapping, Sequence, array))) or _is_plain(value, 0):
+        if not branches or not (is_object or isinstance(value, (Mapping, Sequence, array))):
             return value
+        if _is_plain(value, 0):
+            return _again(value)
         if len(branches) == 1 and not is_object:
             return self.of(branches[0], value, path, depth, in_union=True)
         return self._chosen(union, branches, value, path, depth)

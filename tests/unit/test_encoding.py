@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
 import json
@@ -705,3 +706,20 @@ def test_a_decimals_scale_has_a_limit() -> None:
 def test_types_that_are_nested_too_deep_to_follow_are_no_error_of_the_interpreters(text: str) -> None:
     with suppress(ConfigurationError):  # a RecursionError is no documented one
         AvroSchema(text).writer(PREFIX)
+
+
+@pytest.mark.parametrize("union", [False, True])
+def test_a_list_that_grows_while_fastavro_writes_it_has_the_items_it_had(union: bool) -> None:
+    class Growing(uuid.UUID):
+        def __str__(self) -> str:
+            ids.append(self)  # as another thread may, where Python runs
+            return super().__str__()
+
+    ids: list[Any] = []
+    ids.append(Growing(int=1))
+    kind = array(logical("string", "uuid"))
+    schema = record(ids=["null", record("Other", x="long"), kind] if union else kind)
+    message = serializer(schema)({"ids": ids})
+    assert message is not None
+    read = fastavro.schemaless_reader(BytesIO(message[5:]), fastavro.parse_schema(schema))
+    assert read == {"ids": [uuid.UUID(int=1)]}
