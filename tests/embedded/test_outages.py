@@ -12,7 +12,7 @@ from clocks import FastClock
 
 from kafka_sr_retry import RegistryUnavailableError, Schema, SchemaRegistryClient
 from kafka_sr_retry.events import AttemptEvent, BreakerEvent, Event, FailoverEvent
-from kafka_sr_retry.registry.driver import _Timers
+from kafka_sr_retry.registry.timers import Timers
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
@@ -115,7 +115,7 @@ def test_a_known_subject_is_not_delayed_by_one_that_hangs(
 
 
 def test_times_that_are_set_anew_take_no_memory() -> None:
-    timers: _Timers[str] = _Timers()
+    timers: Timers[str] = Timers()
     for at in range(10_000):
         timers.set("first", 0.0)
         timers.set("call", 1.0 + at)
