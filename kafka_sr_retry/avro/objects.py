@@ -14,10 +14,11 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from .attributes import Attributes, is_record
 from .compiler import DIGITS
 from .misfit import (
     HOLDERS,
@@ -276,7 +277,7 @@ class Copy:
             raise Unfit(raising(path, schema, value, error)) from None
 
     def _by_attributes(self, schema: Any, names: list[str], value: Any, path: str) -> dict[Any, Any]:
-        fields = _fields(value)
+        fields = Attributes(value)
         found: dict[Any, Any] = {}
         for field in schema["fields"]:
             name = field["name"]
@@ -290,7 +291,7 @@ class Copy:
             found |= dict.fromkeys(name for name in fields.own if name not in taken)
         return found
 
-    def _attribute(self, schema: Any, fields: _fields, name: str, path: str) -> Any:
+    def _attribute(self, schema: Any, fields: Attributes, name: str, path: str) -> Any:
         try:
             return fields.read(name)
         except Exception as error:  # noqa: BLE001 a property raises what it likes
@@ -316,7 +317,7 @@ class Copy:
 
     def _map(self, schema: Any, value: Any, path: str, depth: int, in_union: bool) -> Any:
         if is_record(type(value)) and not isinstance(value, Mapping):
-            fields = _fields(value)
+            fields = Attributes(value)
             pairs = [(name, self._attribute(schema, fields, name, joined(path, name))) for name in fields.own]
         elif isinstance(value, Mapping) or (hasattr(type(value), "items") and not in_union):
             pairs = self._pairs(schema, value, path)
@@ -409,78 +410,3 @@ def _fixed(value: Any) -> Any:
         return bytes(memoryview(value))
     except TypeError:
         return value
-
-
-class _fields:  # noqa: N801
-    """The names of an object's fields.
-
-    Attributes:
-        own: names that it was declared with, or was given besides (pydantic's extra fields).
-    """
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        kind = type(value)
-        declared = _declared(kind)
-        extra: Mapping[str, Any] = getattr(value, "__pydantic_extra__", None) or {}
-        if "__fields__" in dir(kind) and not hasattr(kind, "model_fields"):  # pydantic 1 keeps them with the fields
-            extra = vars(value)
-        self.own = list(dict.fromkeys((*(declared or ()), *extra)))
-        self._extra = extra
-
-    def attribute(self, name: str) -> str | None:
-        """The attribute that holds a schema's field, ``None`` where there is none."""
-        if name in self.own or name in getattr(self.value, "__dict__", ()) or self._is_managed(name):
-            return name
-        return _aliases(type(self.value)).get(name)
-
-    def read(self, name: str) -> Any:
-        """An attribute's value. pydantic 2 keeps an extra field where a method of its name hides it."""
-        if name in self._extra and not self._is_managed(name):
-            return self._extra[name]
-        return getattr(self.value, name)
-
-    def _is_managed(self, name: str) -> bool:
-        """Whether its class computes or keeps an attribute: a property, a slot, a column of an ORM."""
-        found = next((vars(base)[name] for base in type(self.value).__mro__ if name in vars(base)), None)
-        return isinstance(found, cached_property) or (
-            hasattr(type(found), "__get__") and hasattr(type(found), "__set__")
-        )
-
-
-def is_record(kind: type) -> bool:
-    return _declared(kind) is not None
-
-
-def _found_fields(kind: type) -> list[str] | None:
-    """Names of the fields that a class of such objects declares; ``None`` for other classes."""
-    if dataclasses.is_dataclass(kind):
-        return [field.name for field in dataclasses.fields(kind)]
-    if hasattr(kind, "__attrs_attrs__"):
-        return [attribute.name for attribute in kind.__attrs_attrs__]
-    fields = _pydantic(kind)
-    return list(fields) if isinstance(fields, Mapping) else None
-
-
-_declared: Callable[[type], list[str] | None] = lru_cache(maxsize=512)(_found_fields)
-
-
-def _pydantic(kind: type) -> Any:
-    """pydantic 2's fields and 1's; 2 warns of the older one."""
-    return kind.model_fields if hasattr(kind, "model_fields") else getattr(kind, "__fields__", None)
-
-
-def _found_aliases(kind: type) -> dict[str, str]:
-    """Attributes by the names under which pydantic writes them."""
-    fields = getattr(kind, "__pydantic_fields__", None) or _pydantic(kind)
-    fields = {**fields} if isinstance(fields, Mapping) else {}
-    computed = getattr(kind, "model_computed_fields", None)
-    fields |= {**computed} if isinstance(computed, Mapping) else {}
-    found = {
-        getattr(field, "serialization_alias", None) or getattr(field, "alias", None): name
-        for name, field in fields.items()
-    }
-    return {alias: name for alias, name in found.items() if isinstance(alias, str)}
-
-
-_aliases: Callable[[type], dict[str, str]] = lru_cache(maxsize=512)(_found_aliases)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from .line import Line
 from .outage import (
     FORGOTTEN_AFTER,
     HEALTHY,
@@ -77,8 +78,7 @@ class Outages:
         self._writes = HEALTHY
         self._troubles: dict[Hashable, dict[str, Trouble]] = {}
         self._leaderless: set[Hashable] = set()
-        self._line: dict[Call, tuple[str, ...]] = {}
-        self._firsts: dict[str, Call | None] = {}  # in line, until that or the troubles change: all who wait look
+        self._line = Line(self._never_failed)
         self._closed = False
 
     def anew(self) -> Outages:
@@ -114,7 +114,7 @@ class Outages:
         """What the call does now. After an ``Ask`` comes ``report``, or ``leave``."""
         step = self.look(call, now)
         if isinstance(step, Ask):
-            if self._leave_line(call) and self.outage(step.endpoint).open:
+            if self._line.leave(call) and self.outage(step.endpoint).open:
                 self.stirred += len(self.urls) > 1  # it may have been the first in line for another endpoint too
             self._take(call, step.endpoint, now)
         elif isinstance(step, Stop) and call.waited_out(now):
@@ -142,7 +142,7 @@ class Outages:
             answered: whether a registry wrote the answer.
             words: the answer or failure, for people.
         """
-        self._firsts.clear()
+        self._line.look_again()
         state = self._endpoints[endpoint]
         state.words = words, now
         if state.fresh is call:
@@ -191,7 +191,7 @@ class Outages:
 
     def leave(self, call: Call) -> None:
         """The call is over, however it ended."""
-        if self._leave_line(call):
+        if self._line.leave(call):
             self.stirred += 1  # it may have been the first in line
         for state in self._endpoints.values():
             if state.fresh is call:
@@ -259,7 +259,7 @@ class Outages:
             return Stop("the outage goes on", retry_after)
         if len(due) == len(gates) and min(due) >= call.deadline:
             return Stop("the next attempt would come after total.timeout.ms", retry_after)
-        self._join_line(call, (WRITES,) if held else tuple(urls))
+        self._line.join(call, (WRITES,) if held else tuple(urls))
         times = [at for at in due if at > now]
         if not held:
             times += [at for url in urls if (at := self._fresh_at(call, url)) > now]
@@ -301,27 +301,7 @@ class Outages:
             return now >= outage.not_before or (call.rounds == 0 and name != WRITES)
         if self._is_fresh(call, name, now):
             return True
-        return outage.admits(now) and self._first_in_line(call, name) is call
-
-    def _first_in_line(self, call: Call, name: str) -> Call:
-        """Of those in line and the call."""
-        if name not in self._firsts:
-            line = [c for c, names in self._line.items() if name in names]
-            self._firsts[name] = next((c for c in line if self._never_failed(c, name)), line[0] if line else None)
-        first = self._firsts[name]
-        if first is None or (self._never_failed(call, name) and not self._never_failed(first, name)):
-            return call
-        return first
-
-    def _join_line(self, call: Call, names: tuple[str, ...]) -> None:
-        if self._line.get(call) != names:
-            self._line[call] = names
-            self._firsts.clear()
-
-    def _leave_line(self, call: Call) -> bool:
-        """Whether it was in it."""
-        self._firsts.clear()
-        return self._line.pop(call, None) is not None
+        return outage.admits(now) and self._line.first(call, name) is call
 
     def _never_failed(self, call: Call, name: str) -> bool:
         return name not in self._troubles.get(call.question, ())

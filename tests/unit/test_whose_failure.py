@@ -650,13 +650,6 @@ def test_a_probe_of_one_endpoint_lets_the_next_in_line_probe_another() -> None:
 
 
 def test_who_is_first_in_line_is_found_once_for_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
-    calls = [world.call(f"fails {n}", seconds=600.0) for n in range(100)]
-    for call in calls:
-        world.try_once(call, Action.NEXT, blame=Blame.QUESTION)
-        world.now += 1
-        world.outages.look(call, world.now)
-    world.until_probe()
     looked = 0
     real = Outages._never_failed
 
@@ -666,6 +659,14 @@ def test_who_is_first_in_line_is_found_once_for_all_who_wait(monkeypatch: pytest
         return real(*given)
 
     monkeypatch.setattr(Outages, "_never_failed", counts)
+    world = World()
+    calls = [world.call(f"fails {n}", seconds=600.0) for n in range(100)]
+    for call in calls:
+        world.try_once(call, Action.NEXT, blame=Blame.QUESTION)
+        world.now += 1
+        world.outages.look(call, world.now)
+    world.until_probe()
+    looked = 0
     for call in reversed(calls):
         world.outages.look(call, world.now)
 

@@ -1,0 +1,83 @@
+"""Objects that hold their fields as attributes: dataclasses, attrs, pydantic 1 and 2."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cached_property, lru_cache
+from typing import Any
+
+
+class Attributes:
+    """The names of an object's fields.
+
+    Attributes:
+        own: names that it was declared with, or was given besides (pydantic's extra fields).
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        kind = type(value)
+        declared = _declared(kind)
+        extra: Mapping[str, Any] = getattr(value, "__pydantic_extra__", None) or {}
+        if "__fields__" in dir(kind) and not hasattr(kind, "model_fields"):  # pydantic 1 keeps them with the fields
+            extra = vars(value)
+        self.own = list(dict.fromkeys((*(declared or ()), *extra)))
+        self._extra = extra
+
+    def attribute(self, name: str) -> str | None:
+        """The attribute that holds a schema's field, ``None`` where there is none."""
+        if name in self.own or name in getattr(self.value, "__dict__", ()) or self._is_managed(name):
+            return name
+        return _aliases(type(self.value)).get(name)
+
+    def read(self, name: str) -> Any:
+        """An attribute's value. pydantic 2 keeps an extra field where a method of its name hides it."""
+        if name in self._extra and not self._is_managed(name):
+            return self._extra[name]
+        return getattr(self.value, name)
+
+    def _is_managed(self, name: str) -> bool:
+        """Whether its class computes or keeps an attribute: a property, a slot, a column of an ORM."""
+        found = next((vars(base)[name] for base in type(self.value).__mro__ if name in vars(base)), None)
+        return isinstance(found, cached_property) or (
+            hasattr(type(found), "__get__") and hasattr(type(found), "__set__")
+        )
+
+
+def is_record(kind: type) -> bool:
+    return _declared(kind) is not None
+
+
+def _found_fields(kind: type) -> list[str] | None:
+    """Names of the fields that a class of such objects declares; ``None`` for other classes."""
+    if dataclasses.is_dataclass(kind):
+        return [field.name for field in dataclasses.fields(kind)]
+    if hasattr(kind, "__attrs_attrs__"):
+        return [attribute.name for attribute in kind.__attrs_attrs__]
+    fields = _pydantic(kind)
+    return list(fields) if isinstance(fields, Mapping) else None
+
+
+_declared: Callable[[type], list[str] | None] = lru_cache(maxsize=512)(_found_fields)
+
+
+def _pydantic(kind: type) -> Any:
+    """pydantic 2's fields and 1's; 2 warns of the older one."""
+    return kind.model_fields if hasattr(kind, "model_fields") else getattr(kind, "__fields__", None)
+
+
+def _found_aliases(kind: type) -> dict[str, str]:
+    """Attributes by the names under which pydantic writes them."""
+    fields = getattr(kind, "__pydantic_fields__", None) or _pydantic(kind)
+    fields = {**fields} if isinstance(fields, Mapping) else {}
+    computed = getattr(kind, "model_computed_fields", None)
+    fields |= {**computed} if isinstance(computed, Mapping) else {}
+    found = {
+        getattr(field, "serialization_alias", None) or getattr(field, "alias", None): name
+        for name, field in fields.items()
+    }
+    return {alias: name for alias, name in found.items() if isinstance(alias, str)}
+
+
+_aliases: Callable[[type], dict[str, str]] = lru_cache(maxsize=512)(_found_aliases)
