@@ -15,6 +15,9 @@ from .policy import Break
 from .request import RegistryRequest, Reply
 from .steps import Answered, Attempt, Done
 
+NUMBER_HEADER = "Kafka-Sr-Retry-Attempt"
+"""Tells a server the attempt's number in its call, from 1: what is a retry, and what a first request."""
+
 
 class Exchange(Protocol):
     """An attempt under way.
@@ -97,7 +100,7 @@ def attempt(
     seconds = min(step.seconds, step.call.deadline - began)
     if seconds <= 0:
         return Done(None, step.start.url, began, began, 0.0)
-    headers = {**step.start.headers, **step.access.headers}
+    headers = {NUMBER_HEADER: str(step.start.number), **step.start.headers, **step.access.headers}
     transport = question.transport
     exchange = transport.begin(step.request, step.endpoint, headers, request_id=step.start.request_id, seconds=seconds)
     exchange.began = began

@@ -851,6 +851,15 @@ def test_each_attempt_has_a_request_id_of_its_own_that_its_event_tells(two: Regi
     assert [e.request_id for e in two.events if isinstance(e, AttemptEvent)] == sent
 
 
+def test_each_attempt_tells_the_registry_its_number(two: Registries) -> None:
+    two.a.fail_next(error(503), error(500))
+    client = two.client(two.a.url)
+    client.register_schema("s", ORDER)
+    client.register_schema("another", ORDER)
+
+    assert [request.headers["Kafka-Sr-Retry-Attempt"] for request in two.a.requests] == ["1", "2", "3", "1"]
+
+
 @pytest.mark.parametrize(
     "fault", [hang(), reset(), error(503), error(409), truncate(), html(404)], ids=lambda fault: fault.name
 )
