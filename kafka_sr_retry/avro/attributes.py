@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
 
+_NOTHING = object()
+
 
 class Attributes:
     """The names of an object's fields.
@@ -29,7 +31,8 @@ class Attributes:
         """The attribute that holds a schema's field, ``None`` where there is none."""
         if name in self.own or name in getattr(self.value, "__dict__", ()) or self._is_managed(name):
             return name
-        return _aliases(type(self.value)).get(name)
+        alias = _aliases(type(self.value)).get(name)
+        return name if alias is None and self._is_of_class(name) else alias
 
     def read(self, name: str) -> Any:
         """An attribute's value. pydantic 2 keeps an extra field where a method of its name hides it."""
@@ -39,10 +42,18 @@ class Attributes:
 
     def _is_managed(self, name: str) -> bool:
         """Whether its class computes or keeps an attribute: a property, a slot, a column of an ORM."""
-        found = next((vars(base)[name] for base in type(self.value).__mro__ if name in vars(base)), None)
+        found = self._in_class(name)
         return isinstance(found, cached_property) or (
             hasattr(type(found), "__get__") and hasattr(type(found), "__set__")
         )
+
+    def _is_of_class(self, name: str) -> bool:
+        """Whether all its class's objects share one value, such as a ``ClassVar``."""
+        found = self._in_class(name)
+        return found is not _NOTHING and not callable(found) and not hasattr(type(found), "__get__")
+
+    def _in_class(self, name: str) -> Any:
+        return next((vars(base)[name] for base in type(self.value).__mro__ if name in vars(base)), _NOTHING)
 
 
 def is_record(kind: type) -> bool:

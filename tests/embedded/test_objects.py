@@ -12,7 +12,7 @@ import types
 import uuid
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, ClassVar, NamedTuple, Optional
 
 import attrs
 import pydantic
@@ -368,6 +368,22 @@ class Inherited(WithProperty):
     name: str
 
 
+@dataclasses.dataclass
+class OfClass:
+    age: ClassVar[int] = 7
+    name: str
+
+
+@attrs.define
+class OfParent(OfClass):
+    name: str
+
+
+class OfModel(pydantic.BaseModel):
+    age: ClassVar[int] = 7
+    name: str
+
+
 class Old(pydantic.v1.BaseModel):
     name: str
     years: int = pydantic.v1.Field(alias="age")
@@ -392,7 +408,8 @@ SEVEN = b"\2x\2\x0e"
     [
         Extra(name="x", age=7), Computed(name="x"), ComputedAlias(name="x"), Aliased(name="x", age=7),
         WrittenAs(name="x", years=7), Generated(NAME="x", AGE=7), Swapped(name="x"), WithProperty("x"), SetLater("x"),
-        Inherited("x"), AliasedDataclass("x"), Old(name="x", age=7), OldExtra(name="x", age=7),
+        Inherited("x"), OfClass("x"), OfParent("x"), OfModel(name="x"),
+        AliasedDataclass("x"), Old(name="x", age=7), OldExtra(name="x", age=7),
     ],
     ids=lambda person: type(person).__name__,
 )  # fmt: skip
