@@ -368,11 +368,11 @@ class Loop:
 
     def _serve_pools(self) -> None:
         for pool in (self.pool, self._tokens):
-            while pool.jobs and pool.has_place():
+            while pool.jobs and _may_go_on(pool):
                 job = pool.jobs.popleft()
                 if not job.given_up:
-                    pool.start(job)
-            while pool.turns and not pool.jobs and pool.has_place():
+                    self._dispatch(job)
+            while pool.turns and not pool.jobs and _may_go_on(pool):
                 running = pool.turns.popleft()
                 if not running.over and isinstance(running.at, Turn):
                     self._advance(running)
@@ -402,6 +402,14 @@ class Loop:
         self.pool.end()
         self._tokens.end()
         self._worlds.clear()
+
+
+def _may_go_on(pool: Pool) -> bool:
+    """What waited: also to hear that no worker can be started."""
+    try:
+        return pool.has_place()
+    except NoThread:
+        return True
 
 
 def _no_answer(step: Attempt, job: Job | None, now: float) -> Done:

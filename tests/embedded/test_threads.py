@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -168,6 +169,32 @@ AT_THE_END = """
 @pytest.mark.parametrize("threads", ["none", "one"])
 def test_without_threads_messages_go_out(schema_registry: SchemaRegistryServer, threads: str) -> None:
     assert run(LIMIT, schema_registry, threads) == "sent\n"
+
+
+def test_who_waits_for_a_worker_hears_that_none_can_be_started(
+    schema_registry: SchemaRegistryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, looked_up = threading.Event(), threading.Event()
+    real, start = socket.getaddrinfo, threading.Thread.start
+
+    def hangs_once(*given: Any, **named: Any) -> Any:
+        if not looked_up.is_set():
+            looked_up.set()
+            over.wait(60)
+        return real(*given, **named)
+
+    def start_no_more(thread: threading.Thread) -> None:
+        if looked_up.is_set() and thread.name == "kafka-sr-retry-worker":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs_once)
+    monkeypatch.setattr(threading.Thread, "start", start_no_more)
+    conf = {"url": schema_registry.url, "max.in.flight": 1, "request.timeout.ms": 500, "total.timeout.ms": 10_000}
+    with SchemaRegistryClient(conf) as client, ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(client.register_schema, subject, TEXT) for subject in ("first", "second")]
+        assert sorted(one.result(30) for one in asked) == [1, 1]
+        over.set()
 
 
 @pytest.mark.parametrize("before", ["nothing asked before", "asked before"])
