@@ -30,7 +30,6 @@ from kafka_sr_retry import (
     SchemaRegistryError,
 )
 from kafka_sr_retry.events import AttemptEvent, Event
-from kafka_sr_retry.registry import driver
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
@@ -196,14 +195,16 @@ def test_where_no_thread_can_be_started_for_a_token_a_message_goes_out_all_the_s
     schema_registry: SchemaRegistryServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At a limit of threads, with a worker at hand for the registry and none for the token."""
-    real = driver._Pool.has_place
+    start, workers = threading.Thread.start, []
 
-    def has_place(pool: Any) -> bool:
-        if pool._places == 1:
-            raise driver.NoThread
-        return real(pool)
+    def start_one_worker(thread: threading.Thread) -> None:
+        if thread.name == "kafka-sr-retry-worker":
+            workers.append(thread)
+            if len(workers) > 1:
+                raise RuntimeError("can't start new thread")
+        start(thread)
 
-    monkeypatch.setattr(driver._Pool, "has_place", has_place)
+    monkeypatch.setattr(threading.Thread, "start", start_one_worker)
     conf = {
         "url": schema_registry.url,
         "bearer.auth.credentials.source": "CUSTOM",
@@ -213,9 +214,11 @@ def test_where_no_thread_can_be_started_for_a_token_a_message_goes_out_all_the_s
             "bearer.auth.identity.pool.id": "pool-1",
         },
         "bearer.auth.custom.provider.config": {},
+        "event_cb": lambda _: None,  # the first worker's
     }
     with SchemaRegistryClient(conf) as client:
         assert client.register_schema("s", ORDER) == 1
+    assert len(workers) > 1
 
 
 def fail(client: SchemaRegistryClient) -> None:
