@@ -252,6 +252,8 @@ class Outages:
             return Stop("no endpoint is of use")
         if self._max_retries is not None and call.rounds > self._max_retries:
             return Stop("max.retries is used up", retry_after)
+        if call.rounds and all(self._lasts(call, name) for name in ((WRITES,) if held else urls)):
+            return Stop("the outage goes on", retry_after)
         for url in () if held else urls:
             if self._ready(call, url, now):
                 return Ask(url)
@@ -289,6 +291,11 @@ class Outages:
         if trouble is None or (not trouble.own and trouble.successes != self._endpoints[name].successes):
             return HEALTHY
         return trouble.outage
+
+    def _lasts(self, call: Call, name: str) -> bool:
+        """Whether an outage there was known to last when the call began: it asks in one round alone."""
+        found = (self.outage(name).spent, self._own(call, name).spent)
+        return any(spent is not None and call.began >= spent for spent in found)
 
     def _ready(self, call: Call, name: str, now: float) -> bool:
         """Whether a round may begin there."""

@@ -770,6 +770,17 @@ def test_once_a_call_has_waited_its_time_the_same_question_fails_at_once_and_the
     assert waits_in_vain(world, "first", takes=takes) == 0
 
 
+@pytest.mark.parametrize("takes", [0.001, 5.0, 10.0])
+@pytest.mark.parametrize("blame", [Blame.QUESTION, Blame.ENDPOINT])
+def test_a_probe_of_a_spent_outage_asks_each_node_once(takes: float, blame: Blame) -> None:
+    world = World(A, B, random=0.5)
+    assert waits_in_vain(world, "first", takes=takes, blame=blame) >= 26
+    for _ in range(5):
+        probe = world.call("first", seconds=30)
+        world.now = max(world.now, world.outages.due(probe))
+        assert waits_in_vain(world, "first", takes=takes, blame=blame) <= 2 * takes + 0.001
+
+
 def test_a_probe_that_is_due_is_made_for_a_question_that_never_failed_first() -> None:
     world = World(random=0.5)
     for question in ("first", "second"):
