@@ -39,8 +39,8 @@ QUESTIONS = 10_000
 """How many questions are remembered as failing, and how many as unknown to a cluster without a leader."""
 
 FRESH_WAIT = 0.25
-"""Seconds, or as long as the last one took if that is more: between first attempts of questions at an endpoint that is
-down only because other questions failed there."""
+"""Seconds for each question that has failed, or as long as the last attempt took if that is more, between the first
+attempts of questions at an endpoint that is down only because others failed there."""
 
 
 class Outages:
@@ -374,7 +374,7 @@ class Outages:
         places = self._troubles.pop(call.question, {})
         before = places.get(url)
         if before is None:
-            state.fresh_at = now + max(FRESH_WAIT, now - began)
+            state.fresh_at = now + max(FRESH_WAIT * max(1, len(state.suspects)), now - began)
         outage = before.outage if before else HEALTHY
         own = before is not None and not outage.over(now) and (before.own or before.successes != state.successes)
         places[url] = Trouble(outage.failed(now, self._wait, call=call, began=began), state.successes, own)

@@ -662,8 +662,10 @@ def test_who_is_first_in_line_is_found_once_for_all_who_wait(monkeypatch: pytest
     world = World()
     calls = [world.call(f"fails {n}", seconds=600.0) for n in range(100)]
     for call in calls:
-        world.try_once(call, Action.NEXT, blame=Blame.QUESTION)
-        world.now += 1
+        world.ask(call)
+    for call in calls:
+        world.report(call, A, Action.NEXT, blame=Blame.QUESTION)
+    for call in calls:
         world.outages.look(call, world.now)
     world.until_probe()
     looked = 0
@@ -768,6 +770,21 @@ def test_once_a_call_has_waited_its_time_the_same_question_fails_at_once_and_the
     assert waits_in_vain(world, "second", takes=takes) == pytest.approx(min(takes, 30))
     assert waits_in_vain(world, "third", takes=takes) == 0
     assert waits_in_vain(world, "first", takes=takes) == 0
+
+
+def test_first_attempts_at_an_endpoint_that_is_down_get_rarer_the_more_questions_fail() -> None:
+    world = World(random=1.0)
+    began = []
+    for number in range(30):
+        step = world.plan(call := world.call(f"new {number}", seconds=600))
+        while isinstance(step, Wait):
+            world.now = step.until
+            step = world.plan(call)
+        began.append(world.now)
+        world.report(call, A, Action.NEXT, blame=Blame.QUESTION)
+        world.leave(call)
+
+    assert sum(at < began[0] + 10 for at in began) <= 15
 
 
 @pytest.mark.parametrize("takes", [0.001, 5.0, 10.0])
