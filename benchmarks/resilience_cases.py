@@ -256,6 +256,34 @@ def retry_after(driver: Driver, contender: Contender) -> Numbers:
         return {"seconds_s": rest("seconds"), "date_s": rest("date"), "lost": _lost(done)}
 
 
+def bad_subject(driver: Driver, contender: Contender) -> Numbers:
+    """One subject is answered 500 for ever; ten new ones, one each 0.2 s, are well."""
+    with _registry() as registry:
+        registry.fail_always(faults.error(500), matching=_about("bad"))
+        well = [(1.0 if number == 0 else 0.2, f"well-{number}") for number in range(10)]
+        done = driver.drive(contender, _urls(registry), [[(0.0, "bad")], [(0.0, "bad")], well])
+        good = [one for one in done if one.topic != "bad"]
+        asked = [len(_times(registry, one.topic)) for one in good]
+    return {"lost": _lost(good), "worst_s": max(one.seconds for one in good), "most": max(asked)}
+
+
+def _in_vain(driver: Driver, contender: Contender, fault: Fault) -> Numbers:
+    """Five messages of a new subject, one after another."""
+    with _registry() as registry:
+        registry.fail_always(fault)
+        done = driver.drive(contender, _urls(registry), [[(0.0, "topic")] * 5])
+        requests = len(registry.requests)
+    return {"first_s": done[0].seconds, "next_s": max(one.seconds for one in done[1:]), "requests": requests}
+
+
+def failing_fast(driver: Driver, contender: Contender) -> Numbers:
+    return _in_vain(driver, contender, faults.error(503))
+
+
+def hung_registry(driver: Driver, contender: Contender) -> Numbers:
+    return _in_vain(driver, contender, faults.hang())
+
+
 # -- answers that are none ------------------------------------------------------------------------
 
 
@@ -433,6 +461,31 @@ CASES = (
         long_outage,
         "last error after {last_s}; requests: {requests}",
         lambda n: n["last_s"] < 30.5,
+    ),
+    Case(
+        "bad-subject",
+        "one subject gets 500 for ever, 10 new ones are well",
+        "none lost, each with its first request",
+        bad_subject,
+        "{lost} of 10 lost; slowest {worst_s}; at most {most} requests for one",
+        lambda n: n["lost"] == 0 and n["most"] == 1,
+        ratio="worst_s",
+    ),
+    Case(
+        "failing-fast",
+        "503 without end, 5 messages one after another",
+        "total timeout (30 s) once, then < 50 ms",
+        failing_fast,
+        "first error after {first_s}, the others after {next_s} at most; requests: {requests}",
+        lambda n: n["first_s"] < 30.5 and n["next_s"] < 0.05,
+    ),
+    Case(
+        "hung-registry",
+        "never answers, 5 messages one after another",
+        "total timeout (30 s) once, then < 50 ms",
+        hung_registry,
+        "first error after {first_s}, the others after {next_s} at most; requests: {requests}",
+        lambda n: n["first_s"] < 30.5 and n["next_s"] < 0.05,
     ),
     Case(
         "retry-after",
