@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -146,7 +147,7 @@ def test_a_transcript_on_the_wire_is_the_same(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.skipif(
-    f"client {survival.VERSION}." not in survival.PAGE.read_text(encoding="utf-8"),
+    os.environ.get("CI") != "true" and f"client {survival.VERSION}." not in survival.PAGE.read_text(encoding="utf-8"),
     reason="the table is of another version of Confluent's client",
 )
 def test_the_table_of_who_survives_what_is_up_to_date() -> None:
