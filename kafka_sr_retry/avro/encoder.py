@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from itertools import accumulate
@@ -183,22 +184,29 @@ class AvroSchema:
 
 _LENIENT = {"strict": False, "strict_allow_default": False}
 
+_HIDDEN = ("__fastavro_parsed", "__named_schemas")
+"""Keys that make fastavro take a schema for one that it has parsed already."""
+
 
 def _json(text: str) -> Any:
-    """Of a schema; without what makes fastavro take it for one that it has parsed already."""
+    """Of a schema."""
     # no backslash stands outside of a JSON text's strings
     outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
     steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", outside))
     if max(accumulate(steps), default=0) > NESTED:
         raise ValueError(f"it is nested more than {NESTED} levels deep")
-    return _unparsed(json.loads(text))
+    return json.loads(text, object_pairs_hook=_object)
 
 
-def _unparsed(raw: Any) -> Any:
-    if isinstance(raw, list):
-        return [_unparsed(branch) for branch in raw]
-    hidden = ("__fastavro_parsed", "__named_schemas")
-    return {key: value for key, value in raw.items() if key not in hidden} if isinstance(raw, dict) else raw
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {sys.intern(key): _interned(value) for key, value in pairs if key not in _HIDDEN}
+
+
+def _interned(value: Any) -> Any:
+    """fastavro looks a schema's texts up for each value: the same text is found sooner than an equal one."""
+    if isinstance(value, list):
+        return [sys.intern(each) if isinstance(each, str) else each for each in value]
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def full_name(text: str) -> str | None:

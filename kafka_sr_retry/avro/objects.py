@@ -94,10 +94,12 @@ class Plainness:
         def holder(value: Any, depth: int) -> bool:
             if type(value) not in own:
                 return type(value) in _SCALARS or _is_leaf(type(value))
-            inner = value.values() if type(value) is dict else value
-            if types.issuperset(map(type, inner)):
-                return True
-            return depth < _SHALLOW and all(type(item) in types or deep(item, depth + 1) for item in inner)
+            if depth >= _SHALLOW:
+                return False
+            for item in value.values() if type(value) is dict else value:
+                if type(item) not in types and not deep(item, depth + 1):
+                    return False
+            return True
 
         return _SCALARS, holder
 
