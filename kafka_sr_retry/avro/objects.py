@@ -196,15 +196,22 @@ _is_leaf: Callable[[type], bool] = lru_cache(maxsize=512)(_holds_nothing)
 
 
 class Unfit(Exception):  # noqa: N818
-    """A value that cannot be copied, as it does not fit."""
+    """A value that cannot be copied, whichever of a union's branches it is for: another that takes less would be
+    written in silence."""
 
     def __init__(self, misfit: Misfit) -> None:
         super().__init__()
         self.misfit = misfit
 
 
-class _TooDeep(Unfit):
-    """It ends the copying, whichever of a union's branches it was for."""
+class _Lacks(Unfit):
+    """An object without a field of a record: another branch may be for it, as for a dict."""
+
+
+def _is_read_once(value: Any) -> bool:
+    """Whether it has items, and no kind that fastavro takes in a union: an iterator, a set, a view."""
+    known = isinstance(value, (Mapping, Sequence, array, memoryview)) or is_record(type(value))
+    return not known and not _is_leaf(type(value))
 
 
 class Copy:
@@ -220,7 +227,8 @@ class Copy:
         self._judge = Judge(named, options, math.inf)
         self._kept: list[Any] = []  # what is known by its id
         self._read: dict[int, list[Any]] = {}
-        self._tried: dict[tuple[int, int], Any] = {}
+        self._tried: dict[tuple[int, int], tuple[Any, Misfit | None]] = {}
+        self._absent: list[Misfit] | None = None  # of the branch that is tried
 
     def of(self, schema: Any, value: Any, path: str = "", depth: int = 0, *, in_union: bool = False) -> Any:
         """The copy.
@@ -238,9 +246,11 @@ class Copy:
         if type(value) in _SCALARS:
             return value
         if depth > NESTED:
-            raise _TooDeep(too_deep())
+            raise Unfit(too_deep())
         if has_writer(schema):
             return self._once(schema, value, path, iter) if isinstance(value, Iterator) else value
+        if in_union and (kind == "union" or kind in HOLDERS) and _is_read_once(value):
+            raise Unfit(Misfit(path, shown(schema), f"{kind_of(value)}: within a union give a list or a dict"))
         if kind == "union":
             return self._in_union(schema, value, path, depth, in_union)
         if kind not in HOLDERS:
@@ -287,11 +297,20 @@ class Copy:
             if attribute is not None:
                 found[name] = self._attribute(field["type"], fields, attribute, joined(path, name))
             elif "default" not in field:
-                raise Unfit(missing(joined(path, name), field))
+                if self._judge.find(field["type"], None, validating=True):
+                    raise _Lacks(missing(joined(path, name), field))
+                self._has_not(missing(joined(path, name), field))
         if any(self._options.values()):
             taken = {fields.attribute(name) for name in names}
             found |= dict.fromkeys(name for name in fields.own if name not in taken)
         return found
+
+    def _has_not(self, absent: Misfit) -> None:
+        """An object lacks a field that may be ``null``. A dict may, so fastavro may choose the branch; but it is a
+        mistake."""
+        if self._absent is None:
+            raise Unfit(absent)
+        self._absent.append(absent)
 
     def _attribute(self, schema: Any, fields: Attributes, name: str, path: str) -> Any:
         try:
@@ -366,10 +385,10 @@ class Copy:
     def _chosen(self, union: list[Any], branches: list[Any], value: Any, path: str, depth: int) -> Any:
         """The copy for the branch that fastavro would choose for the dict of it: the first map, or the record with
         most of its fields; a record's with its name."""
-        chosen, most, failures = None, -1, []
+        chosen, most, failures, lacking = None, -1, [], None
         for branch in branches:
-            copied = self._try(branch, value, path, depth)
-            if isinstance(copied, Unfit):
+            copied, absent = self._try(branch, value, path, depth)
+            if isinstance(copied, _Lacks):
                 inner = copied.misfit.path.removeprefix(path).removeprefix(".")
                 failure: Misfit | None = dataclasses.replace(copied.misfit, path=inner)
             else:
@@ -379,26 +398,31 @@ class Copy:
                 continue
             kind, schema = resolved(branch, self._named)
             if kind != "record":
-                chosen = copied
+                chosen, lacking = copied, absent
                 break
             fields = sum(field["name"] in copied for field in schema["fields"])
             if fields > most:
-                chosen, most = ((schema["name"], copied) if schema["type"] == "record" else copied), fields
+                most, lacking = fields, absent
+                chosen = (schema["name"], copied) if schema["type"] == "record" else copied
         if chosen is None:
-            raise Unfit(none_of(union, value, failures).under(path))
+            raise _Lacks(none_of(union, value, failures).under(path))
+        if lacking:
+            self._has_not(lacking)
         return chosen
 
-    def _try(self, branch: Any, value: Any, path: str, depth: int) -> Any:
-        """The copy for a branch, or why there is none; made once, as unions in unions would double the work."""
+    def _try(self, branch: Any, value: Any, path: str, depth: int) -> tuple[Any, Misfit | None]:
+        """The copy for a branch, or why there is none; and a field that an object should have. Made once, as unions in
+        unions would double the work."""
         key = (id(resolved(branch, self._named)[1]), id(value))
         if key not in self._tried:
             self._kept.append(value)
+            outer, self._absent = self._absent, []
             try:
-                self._tried[key] = self.of(branch, value, path, depth, in_union=True)
-            except _TooDeep:
-                raise
-            except Unfit as unfit:
-                self._tried[key] = unfit
+                copied = self.of(branch, value, path, depth, in_union=True)
+            except _Lacks as lacks:
+                copied = lacks
+            self._tried[key] = copied, next(iter(self._absent), None)
+            self._absent = outer
         return self._tried[key]
 
 

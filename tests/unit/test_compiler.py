@@ -734,6 +734,68 @@ def test_an_iterator_that_no_array_is_written_from_is_not_touched() -> None:
         assert next(endless) == 0
 
 
+LONGS, MAP_OF_LONGS = {"type": "array", "items": "long"}, {"type": "map", "values": "long"}
+
+
+OTHER = {"type": "record", "name": "Other", "fields": [{"name": "y", "type": "long"}]}
+
+
+class Unreadable(Mapping[Any, Any]):
+    def __getitem__(self, key: Any) -> Any:
+        raise ConnectionError("SECRET")
+
+    __iter__ = __len__ = __getitem__  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (LONGS, iter([1])),
+        (LONGS, (n for n in [1])),
+        (LONGS, {1}),
+        (LONGS, {1: 2}.keys()),
+        (["null", LONGS], iter([1])),
+        (["null", LONGS], {1}),
+        (MAP_OF_LONGS, iter({"a": 1})),
+        (MAP_OF_LONGS, Unreadable()),
+        (["null", MAP_OF_LONGS], Unreadable()),
+        ("long", Decimal("1E+999999999")),
+    ],
+)  # fmt: skip
+def test_what_a_union_cannot_read_makes_it_no_smaller_branch(kind: Any, value: Any) -> None:
+    smaller = {"type": "record", "name": "Smaller", "fields": [{"name": "a", "type": "long"}]}
+    larger = {"type": "record", "name": "Larger", "fields": [*smaller["fields"], {"name": "b", "type": kind}]}
+    with pytest.raises(AvroEncodingError) as refused:
+        AvroSchema(json.dumps([smaller, larger])).writer(PREFIX)({"a": 1, "b": value}, None)
+    assert refused.value.field_path == "b"
+    assert "SECRET" not in str(refused.value)
+
+
+@dataclass
+class Empty:
+    pass
+
+
+@dataclass
+class HasQ:
+    q: int
+
+
+@pytest.mark.parametrize("wrap", [lambda kind: kind, lambda kind: ["null", kind], lambda kind: [OTHER, kind]])
+def test_an_object_that_lacks_a_field_makes_it_no_smaller_branch(wrap: Any) -> None:
+    inner = record_of("Inner", x=["null", "long"])
+    union = [record_of("Smaller", a="long"), record_of("Larger", a="long", b=wrap(inner))]
+    with pytest.raises(AvroEncodingError) as refused:
+        AvroSchema(json.dumps(union)).writer(PREFIX)({"a": 1, "b": Empty()}, None)
+    assert refused.value.field_path == "b.x"
+
+
+def test_an_object_goes_to_the_branch_of_its_fields_though_another_may_lack_all_of_its() -> None:
+    union = [record_of("A", p=["null", "long"]), record_of("B", q="long")]
+    expected = by_fastavro(union, {"q": 1})
+    assert AvroSchema(json.dumps(union)).writer(PREFIX)(HasQ(1), None) == expected
+
+
 def test_an_interrupt_while_an_iterator_is_read_is_the_callers() -> None:
     def interrupted() -> Iterator[int]:
         yield 1
