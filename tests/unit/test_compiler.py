@@ -671,8 +671,8 @@ def oddly(choose: Random, value: Any) -> Any:
         return choose.choice(LISTS)([oddly(choose, item) for item in value])
     if type(value) is dict:
         inner = {key: oddly(choose, item) for key, item in value.items()}
-        names = [str(key).isidentifier() and not iskeyword(key) and str(key)[:2] != "__" for key in inner]
-        if inner and all(names) and not choose.randrange(3):
+        names = [str(key).isascii() and str(key).isidentifier() and not iskeyword(key) for key in inner]
+        if inner and all(names) and not any(str(key).startswith("__") for key in inner) and not choose.randrange(3):
             return make_dataclass("Object", list(inner))(**inner)
         return choose.choice(MAPPINGS)(inner)
     return value
