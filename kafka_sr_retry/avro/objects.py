@@ -393,6 +393,8 @@ class Copy:
                 failure: Misfit | None = dataclasses.replace(copied.misfit, path=inner)
             else:
                 failure = self._judge.find(branch, copied, validating=True)
+            if failure and failure.raised:  # so fastavro looks at no other
+                raise Unfit(failure.under(path))
             if failure:
                 failures.append(failure)
                 continue

@@ -790,6 +790,13 @@ def test_an_object_that_lacks_a_field_makes_it_no_smaller_branch(wrap: Any) -> N
     assert refused.value.field_path == "b.x"
 
 
+def test_an_object_is_refused_where_fastavro_looks_at_no_other_branch_for_a_dict() -> None:
+    dates = {"type": "map", "values": {"type": "int", "logicalType": "date"}}
+    union = [dates, record_of("R", q="string")]
+    assert by_fastavro(union, {"q": "no date"}) is None
+    assert by_serializer(union, HasQ("no date")) is None  # type: ignore[arg-type]
+
+
 def test_an_object_goes_to_the_branch_of_its_fields_though_another_may_lack_all_of_its() -> None:
     union = [record_of("A", p=["null", "long"]), record_of("B", q="long")]
     expected = by_fastavro(union, {"q": 1})
