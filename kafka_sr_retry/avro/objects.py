@@ -342,6 +342,8 @@ class Copy:
             pairs = [(name, self._attribute(schema, fields, name, joined(path, name))) for name in fields.own]
         elif isinstance(value, Mapping) or (hasattr(type(value), "items") and not in_union):
             pairs = self._pairs(schema, value, path)
+        elif is_sequence(value):  # fastavro writes one without items as an empty map
+            return self._once(schema, value, path, iter)
         else:
             return value
         copied = {

@@ -790,6 +790,12 @@ def test_an_object_that_lacks_a_field_makes_it_no_smaller_branch(wrap: Any) -> N
     assert refused.value.field_path == "b.x"
 
 
+def test_a_list_whose_items_come_later_is_no_empty_map() -> None:
+    field = record_of("R", m={"type": "map", "values": "null"})
+    assert by_serializer(field, {"m": LazyList([])}) == by_fastavro(field, {"m": []})
+    assert by_serializer(field, {"m": LazyList([None])}) is None
+
+
 def test_an_object_is_refused_where_fastavro_looks_at_no_other_branch_for_a_dict() -> None:
     dates = {"type": "map", "values": {"type": "int", "logicalType": "date"}}
     union = [dates, record_of("R", q="string")]
