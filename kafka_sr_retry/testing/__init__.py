@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._messages import Answer, Headers, RecordedRequest
+    from .cluster import SchemaRegistryCluster
     from .faults import (
         Exchange,
         Fault,
@@ -35,6 +36,7 @@ __all__ = [
     "Headers",
     "KafkaMockCluster",
     "RecordedRequest",
+    "SchemaRegistryCluster",
     "SchemaRegistryServer",
     "answer",
     "close_connection",
@@ -55,7 +57,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # On demand, because pytest imports this package, for its plugin, in every test run.
     if name in __all__:
-        for module in ("faults", "registry", "kafka", "_messages"):
+        for module in ("faults", "registry", "cluster", "kafka", "_messages"):
             found = getattr(import_module(f"{__name__}.{module}"), name, None)
             if found is not None:
                 return found

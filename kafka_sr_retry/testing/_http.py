@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import socketserver
 import ssl
@@ -106,6 +107,10 @@ class Connection(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         # Before the server shuts it down, which would send a FIN first.
         self.connection.close()
+
+    def left(self) -> bool:
+        """Whether the client, which says nothing while it waits for an answer, has closed the connection."""
+        return bool(select.select([self.connection], [], [], 0)[0])
 
     def _serve(self) -> None:
         body = self._read_body()

@@ -61,6 +61,10 @@ class Exchange:
         """Wait, with ``None`` for ever; ``True``, at once, when the server is being closed."""
         return self.closing.wait(seconds)
 
+    def left(self) -> bool:
+        """Whether the client has left without waiting for the answer."""
+        return self.connection.left()
+
 
 @dataclass(frozen=True)
 class Fault:

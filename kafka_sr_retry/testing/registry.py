@@ -187,6 +187,10 @@ class SchemaRegistryServer:
         with self._schemas() as store:
             return store.register(subject, {"schema": schema, "references": list(references)}).schema.id
 
+    def _share(self, other: SchemaRegistryServer) -> None:
+        """Be a node of the same cluster."""
+        self._store, self._lock = other._store, other._lock
+
     @contextlib.contextmanager
     def _schemas(self) -> Iterator[SchemaStore]:
         if self._upstream is not None:

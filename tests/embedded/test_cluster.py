@@ -1,0 +1,92 @@
+"""Two nodes whose leader is paused: what the embedded cluster does."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from http.client import HTTPConnection
+
+import pytest
+
+from kafka_sr_retry.testing import SchemaRegistryCluster, SchemaRegistryServer
+
+SCHEMA = '{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}'
+
+
+@pytest.fixture
+def cluster() -> Iterator[SchemaRegistryCluster]:
+    with SchemaRegistryCluster(takes_over_after=0.2) as cluster:
+        yield cluster
+
+
+def ask(node: SchemaRegistryServer, subject: str, *, until: float = 60.0) -> int | None:
+    """The status of a registration, ``None`` where no answer came until then."""
+    with closing(HTTPConnection("127.0.0.1", node.port, timeout=until)) as connection, suppress(TimeoutError):
+        connection.request("POST", f"/subjects/{subject}/versions", json.dumps({"schema": SCHEMA}))
+        return connection.getresponse().status
+    return None
+
+
+def wait_until(moment: float) -> None:
+    while time.monotonic() < moment:
+        time.sleep(0.01)
+
+
+def test_both_nodes_have_the_same_schemas(cluster: SchemaRegistryCluster) -> None:
+    assert [ask(cluster.leader, "one"), ask(cluster.follower, "two")] == [200, 200]
+    assert cluster.leader.register("two", SCHEMA) == cluster.follower.register("one", SCHEMA) == 1
+
+
+def test_a_paused_leader_takes_connections_and_answers_when_it_resumes(cluster: SchemaRegistryCluster) -> None:
+    cluster.pause_leader()
+    socket.create_connection(("127.0.0.1", cluster.leader.port)).close()
+    assert ask(cluster.leader, "orders", until=0.1) is None
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(ask, cluster.leader, "orders")
+        while len(cluster.leader.requests) < 2:
+            time.sleep(0.01)
+        assert not asked.done()
+        cluster.resume_leader()
+        assert asked.result(60) == 200
+
+
+def test_a_follower_answers_what_it_knows_and_holds_what_is_new(cluster: SchemaRegistryCluster) -> None:
+    cluster.leader.register("known", SCHEMA)
+    cluster.pause_leader()
+    assert ask(cluster.follower, "known") == 200
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(ask, cluster.follower, "new")
+        while len(cluster.follower.requests) < 2:
+            time.sleep(0.01)
+        assert not asked.done()
+        cluster.resume_leader()
+        assert asked.result(60) == 200
+    assert cluster.took_over is None
+
+
+def test_a_follower_takes_over_where_nobody_writes(cluster: SchemaRegistryCluster) -> None:
+    cluster.pause_leader()
+    wait_until(time.monotonic() + 0.2)
+    assert ask(cluster.follower, "orders") == 200
+    assert cluster.took_over is not None
+
+
+def test_a_held_write_keeps_a_follower_from_taking_over(cluster: SchemaRegistryCluster) -> None:
+    cluster.pause_leader()
+    with ThreadPoolExecutor() as threads:
+        held = threads.submit(ask, cluster.follower, "held", until=1.0)
+        while not cluster.follower.requests:
+            time.sleep(0.01)
+        wait_until(time.monotonic() + 0.3)
+        assert ask(cluster.follower, "other", until=0.1) is None
+        assert cluster.took_over is None
+        assert held.result(60) is None
+    left = time.monotonic()
+    while ask(cluster.follower, "orders", until=0.1) is None:
+        wait_until(time.monotonic() + 0.3)
+    assert cluster.took_over is not None
+    assert cluster.took_over > left
