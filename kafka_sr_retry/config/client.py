@@ -77,7 +77,7 @@ class ClientSettings:
         "request.timeout.ms",
         values.positive_milliseconds,
         "ms",
-        10000,
+        14000,
         "One attempt, from the name look-up to the last byte, also when bytes drip.",
     )
     total_timeout: float = setting(

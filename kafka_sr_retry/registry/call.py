@@ -313,6 +313,7 @@ class Walk:
             blame=row.blame,
             rest=rest,
             answered=outcome.from_registry,
+            hung=outcome.broke is Break.TIMEOUT,
             words=outcome.detail,
         )
         sent = len(attempt.request.body or b"")

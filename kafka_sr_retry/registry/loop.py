@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from collections.abc import Callable
@@ -332,13 +333,31 @@ class Loop:
             running.woken = True
 
     def _wake_stirred(self) -> None:
-        """An outage has ended, or a probe has: waiting calls look again."""
+        """An outage has ended, or a probe has: waiting calls look again. Or one has begun that ends attempts."""
         for outages, seen in tuple(self._worlds.items()):
             while outages.stirred != seen:
                 self._worlds[outages] = seen = outages.stirred
+                self._end_attempts(outages)
                 for running in tuple(self._waiting):
                     if running.question.world.outages is outages:
                         self._wake(running)
+
+    def _end_attempts(self, outages: Outages) -> None:
+        """Those at endpoints that hang: their questions are better asked elsewhere."""
+        hanging, outages.hanging = outages.hanging, {}
+        now = self._clock.now()
+        for running in tuple(self._calls.values()) if hanging else ():
+            job, step = running.job, running.at
+            exchange = None if job is None else job.exchange
+            if job is None or exchange is None or not isinstance(step, Attempt):
+                continue
+            waited, longest = now - exchange.began, hanging.get(step.endpoint, math.inf)
+            is_here = running.question.world.outages is outages and exchange.gave_up().broke is Break.TIMEOUT
+            if waited >= longest and is_here:
+                running.job = None
+                self._give_up(job)
+                outcome = Outcome(broke=Break.TIMEOUT, detail=f"no answer in {waited:.1f} s, nor to others there")
+                self._advance(running, Done(outcome, step.start.url, exchange.began, now, exchange.seconds))
 
     def _look_at_limits(self) -> None:
         now = time.monotonic()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 
 from .policy import OPENS_AFTER
 
@@ -87,8 +87,29 @@ class Outage:
             spent=None if fresh else self.spent,
         )
 
+    def spend(self, now: float, wait: Callable[[int, float], float]) -> Outage:
+        """After a call that has waited for its end in vain."""
+        if self.over(now) or self.spent is not None:
+            return self
+        until = now + wait(max(self.waits, OPENS_AFTER + 1), now - self.since)
+        return replace(self, spent=now, not_before=max(self.not_before, until))
+
 
 HEALTHY = Outage()
+
+
+def joined(outages: Sequence[Outage], now: float, wait: Callable[[int, float], float]) -> Outage:
+    """One of all their failures, the last of which was now."""
+    since, waits = min(outage.since for outage in outages), max(outage.waits for outage in outages)
+    spent = min((outage.spent for outage in outages if outage.spent is not None), default=None)
+    return Outage(
+        failures=sum(outage.failures for outage in outages),
+        waits=waits,
+        since=since,
+        last=now,
+        not_before=now + wait(waits if spent is None else max(waits, OPENS_AFTER + 1), now - since),
+        spent=spent,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +139,8 @@ class Endpoint:
         words: what it answered to the last attempt, if that failed, and when.
         fresh: the call that makes a question's first attempt there although it is down.
         fresh_at: when the next may.
+        quiet: until when it is left alone as its last attempt hung, if another endpoint may lead meanwhile.
+        answered: when it last did, and was well.
     """
 
     outage: Outage = HEALTHY
@@ -129,6 +152,8 @@ class Endpoint:
     words: tuple[str, float] = ("", 0.0)
     fresh: Call | None = None
     fresh_at: float = 0.0
+    quiet: float = 0.0
+    answered: float = 0.0
 
 
 @dataclass(eq=False, slots=True)
@@ -209,6 +234,10 @@ class Change:
     open: bool
     failures: int
     seconds: float
+
+    @classmethod
+    def of(cls, name: str, outage: Outage, now: float, *, ended: bool = False) -> Change:
+        return cls(name, not ended, outage.failures, now - outage.since)
 
 
 @dataclass(frozen=True, slots=True)

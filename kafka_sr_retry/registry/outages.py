@@ -32,8 +32,9 @@ from .outage import (
     Stop,
     Trouble,
     Wait,
+    joined,
 )
-from .policy import OPENS_AFTER, SHORT_WAIT, Action, Blame, wait_after
+from .policy import SHORT_WAIT, Action, Blame, wait_after
 
 QUESTIONS = 10_000
 """How many questions are remembered as failing, and how many as unknown to a cluster without a leader."""
@@ -41,6 +42,9 @@ QUESTIONS = 10_000
 FRESH_WAIT = 0.25
 """Seconds for each question that has failed, or as long as the last attempt took if that is more, between the first
 attempts of questions at an endpoint that is down only because others failed there."""
+
+ALSO_HANGS = 1.0
+"""Seconds after which an attempt is taken to hang where another has."""
 
 
 class Outages:
@@ -54,6 +58,8 @@ class Outages:
 
     Attributes:
         stirred: changes when waiting calls should plan anew before their time.
+        hanging: endpoints where attempts under way should end that have waited so many seconds, as another has hung and
+            nothing was answered meanwhile. Who ends them empties it.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class Outages:
         self._given: dict[str, Any] = {"random": random, "base": base, "cap": cap, "max_retries": max_retries}
         self.urls = urls
         self.stirred = 0
+        self.hanging: dict[str, float] = {}
         self._wait: Callable[[int, float], float] = lambda failures, age: wait_after(
             failures, age, random(), base=base, cap=cap
         )
@@ -132,6 +139,7 @@ class Outages:
         blame: Blame,
         rest: float | None = None,
         answered: bool = True,
+        hung: bool = False,
         words: str = "",
     ) -> list[Change]:
         """Takes in what an attempt that ``began`` then brought.
@@ -140,6 +148,7 @@ class Outages:
             blame: against whom it counts.
             rest: seconds the server asked to be left alone.
             answered: whether a registry wrote the answer.
+            hung: whether no answer came in time.
             words: the answer or failure, for people.
         """
         self._line.look_again()
@@ -151,6 +160,7 @@ class Outages:
         call.again = endpoint if action is Action.AGAIN else None
         if action is Action.AGAIN:
             return []
+        state.quiet = max(state.quiet, 2 * now - began) if hung and len(self.urls) > 1 else 0.0
         call.asked.add(endpoint)
         if action in (Action.SKIP, Action.ELSEWHERE):
             call.skipped.add(endpoint)
@@ -166,7 +176,11 @@ class Outages:
         if action is Action.NO_LEADER and not call.registers:
             action, blame = Action.NEXT, Blame.QUESTION  # a read needs no leader: a node that says so is not well
         if action in (Action.NEXT, Action.REST, Action.SKIP):
-            return self._failed(call, endpoint, blame, now, began, rest)
+            found = self._failed(call, endpoint, blame, now, began, rest)
+            if state.quiet and state.answered < began:
+                self.hanging[endpoint] = 0.0 if state.outage.open else ALSO_HANGS
+                self.stirred += 1
+            return found
         changes = self._recovered(call, endpoint, now)
         if action is Action.NO_LEADER:
             call.no_leader = True
@@ -176,7 +190,7 @@ class Outages:
             before, self._writes = self._writes, self._writes.failed(now, self._wait, call=call, began=began)
             self.stirred += before.prober is call
             if self._writes.open and not before.open:
-                changes.append(_change(WRITES, self._writes, now))
+                changes.append(Change.of(WRITES, self._writes, now))
             return changes
         self._first = self.urls.index(endpoint)
         self._troubles.pop(call.question, None)
@@ -184,7 +198,7 @@ class Outages:
         if action is Action.ACCEPT and self._held(call):
             self._leaderless.clear()
             if self._writes.open:
-                changes.append(_change(WRITES, self._writes, now, ended=True))
+                changes.append(Change.of(WRITES, self._writes, now, ended=True))
             self._writes = HEALTHY
             self.stirred += 1
         return changes
@@ -209,9 +223,8 @@ class Outages:
         """When an endpoint may be asked for the call again."""
         if self._held(call):
             return self._writes.not_before
-        places = self._troubles.get(call.question, {})
         return min(
-            max(state.outage.not_before, places[url].outage.not_before if url in places else 0.0)
+            max(state.outage.not_before, self.trouble(call.question, url).not_before, self._quiet_until(call, url))
             for url, state in self._endpoints.items()
         )
 
@@ -240,7 +253,7 @@ class Outages:
         if call.asked:
             for url in urls:
                 admitted = self.outage(url).admits(now) or self._is_fresh(call, url, now)
-                if admitted and self._own(call, url).admits(now):
+                if admitted and self._own(call, url).admits(now) and now >= self._quiet_until(call, url):
                     return Ask(url)
             if call.turned_away:
                 return Stop("no other endpoint serves")
@@ -279,11 +292,23 @@ class Outages:
     def _gates(self, call: Call, name: str, now: float) -> Iterator[Outage]:
         """The outages that a round of the call there has to wait for."""
         outage = self.outage(name)
-        if outage.failures and not self._passes(call, name, outage, now):
+        quiet = self._quiet_until(call, name)
+        if now < quiet:
+            yield replace(outage, not_before=max(outage.not_before, quiet), prober=None)
+        elif outage.failures and not self._passes(call, name, outage, now):
             yield outage
         own = self._own(call, name)
         if own.failures and not _begins(call, own, now):
             yield own
+
+    def _quiet_until(self, call: Call, name: str) -> float:
+        """When an endpoint that hung may be asked again. A follower holds what is written while its leader hangs, and
+        takes over only where nobody writes. Where no other can be reached there is none to wait for."""
+        state = self._endpoints.get(name)
+        if state is None or not (state.outage.open or name in self._troubles.get(call.question, ())):
+            return 0.0
+        others = (other for url, other in self._endpoints.items() if url != name)
+        return state.quiet if any(other.up or other.quiet for other in others) else 0.0
 
     def _own(self, call: Call, name: str) -> Outage:
         """What the call's question has to wait for by its own failures there."""
@@ -319,7 +344,7 @@ class Outages:
         state = self._endpoints.get(name)
         if state is None or not state.soft or state.outage.resting or state.fresh is not None:
             return 0.0
-        return state.fresh_at if self._never_failed(call, name) else 0.0
+        return max(state.fresh_at, self._quiet_until(call, name)) if self._never_failed(call, name) else 0.0
 
     def _is_fresh(self, call: Call, name: str, now: float) -> bool:
         return 0.0 < self._fresh_at(call, name) <= now
@@ -386,59 +411,39 @@ class Outages:
     def _inherit(self, state: Endpoint, url: str, now: float) -> None:
         """Two questions have failed: all their failures were the endpoint's."""
         places = [self._troubles.get(question, {}) for question in state.suspects]
-        found = [place[url].outage for place in places if url in place]
-        since, waits = min(outage.since for outage in found), max(outage.waits for outage in found)
-        spent = min((outage.spent for outage in found if outage.spent is not None), default=None)
         state.soft = True
-        state.outage = Outage(
-            failures=sum(outage.failures for outage in found),
-            waits=waits,
-            since=since,
-            last=now,
-            not_before=now + self._wait(waits if spent is None else max(waits, OPENS_AFTER + 1), now - since),
-            spent=spent,
-        )
+        state.outage = joined([place[url].outage for place in places if url in place], now, self._wait)
 
     def _opened(self, state: Endpoint, url: str, outage: Outage, now: float) -> list[Change]:
         if state.told or not outage.open:
             return []
         state.told = True
-        return [_change(url, outage, now)]
+        return [Change.of(url, outage, now)]
 
     def _recovered(self, call: Call, url: str, now: float) -> list[Change]:
         """Any answer of the endpoint that is no failure."""
         state = self._endpoints[url]
         before = state.outage if state.outage.failures else self.trouble(call.question, url)
-        changes = [_change(url, before, now, ended=True)] if state.told else []
+        changes = [Change.of(url, before, now, ended=True)] if state.told else []
         self.stirred += bool(state.outage.failures or state.suspects)
         state.outage, state.up, state.told = HEALTHY, True, False
         state.suspects.clear()
+        state.answered = now
         state.successes += 1
         self._troubles.get(call.question, {}).pop(url, None)
         return changes
 
     def _spend(self, call: Call, now: float) -> None:
         """The call has waited for the end of these outages in vain."""
-
-        def spent(outage: Outage) -> Outage:
-            if outage.over(now) or outage.spent is not None:
-                return outage
-            wait = self._wait(max(outage.waits, OPENS_AFTER + 1), now - outage.since)
-            return replace(outage, spent=now, not_before=max(outage.not_before, now + wait))
-
         if self._held(call):
-            self._writes = spent(self._writes)
+            self._writes = self._writes.spend(now, self._wait)
         places = self._troubles.get(call.question, {})
         for url, state in self._endpoints.items():
             if state.outage.open or url in call.failed or call.question in state.suspects:
-                state.outage = spent(state.outage)
+                state.outage = state.outage.spend(now, self._wait)
             if url in places:
-                places[url] = replace(places[url], outage=spent(places[url].outage))
+                places[url] = replace(places[url], outage=places[url].outage.spend(now, self._wait))
 
 
 def _begins(call: Call, outage: Outage, now: float) -> bool:
     return now >= outage.not_before or (call.rounds == 0 and not outage.open)
-
-
-def _change(name: str, outage: Outage, now: float, *, ended: bool = False) -> Change:
-    return Change(name, not ended, outage.failures, now - outage.since)

@@ -1,4 +1,4 @@
-"""Two nodes whose leader is paused: what the embedded cluster does."""
+"""Two nodes whose leader is paused: what the embedded cluster does, and that nothing is lost in it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from http.client import HTTPConnection
 
 import pytest
 
+from kafka_sr_retry import Schema, SchemaRegistryClient
+from kafka_sr_retry.events import AttemptEvent, Event
 from kafka_sr_retry.testing import SchemaRegistryCluster, SchemaRegistryServer
 
 SCHEMA = '{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}'
+ORDER = Schema(SCHEMA)
 
 
 @pytest.fixture
@@ -90,3 +93,23 @@ def test_a_held_write_keeps_a_follower_from_taking_over(cluster: SchemaRegistryC
         wait_until(time.monotonic() + 0.3)
     assert cluster.took_over is not None
     assert cluster.took_over > left
+
+
+@pytest.mark.parametrize("leader_first", [True, False])
+@pytest.mark.parametrize("subjects", [1, 12])
+def test_a_paused_leader_costs_no_message(leader_first: bool, subjects: int) -> None:
+    events: list[Event] = []
+    with SchemaRegistryCluster(takes_over_after=0.8) as cluster:
+        nodes = (cluster.leader, cluster.follower) if leader_first else (cluster.follower, cluster.leader)
+        conf = {"url": [node.url for node in nodes], "request.timeout.ms": 1000, "total.timeout.ms": 30_000}
+        with SchemaRegistryClient({**conf, "event_cb": events.append}) as client, ThreadPoolExecutor(16) as threads:
+            assert client.register_schema("before", ORDER) == 1
+            cluster.pause_leader()
+            asked = []
+            for number in range(subjects):
+                asked.append(threads.submit(client.register_schema, f"subject-{number}", ORDER))
+                wait_until(time.monotonic() + 0.1)
+            assert {future.result(60) for future in asked} == {1}
+            assert cluster.took_over is not None
+    ended = [event for event in events if isinstance(event, AttemptEvent) and "nor to others" in event.detail]
+    assert bool(ended) == (subjects > 1), "once one has hung, the others there are asked elsewhere"

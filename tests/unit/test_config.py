@@ -54,7 +54,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "retries.wait.ms": "100",
         "retries.max.wait.ms": "20000",
         "connect.timeout.ms": "2000",
-        "request.timeout.ms": "10000",
+        "request.timeout.ms": "14000",
         "total.timeout.ms": "30000",
         "max.in.flight": "64",
         "cache.capacity": "100000",

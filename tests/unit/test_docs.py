@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
 from kafka_sr_retry.config import ClientSettings, SerializerSettings, keys, parse, split
-from kafka_sr_retry.testing import SchemaRegistryServer, error, no_leader
+from kafka_sr_retry.testing import SchemaRegistryCluster, SchemaRegistryServer, error, no_leader
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
@@ -63,10 +64,14 @@ def test_the_settings_for_each_situation_are_valid_and_go_to_the_registry_alone(
     assert settings.connect_timeout < settings.request_timeout < settings.total_timeout
 
 
+TAKES_OVER_AFTER = signature(SchemaRegistryCluster).parameters["takes_over_after"].default
+
+
 def test_the_rule_for_several_urls_is_kept_by_its_settings() -> None:
     settings = parse(ClientSettings, split(ast.literal_eval(code("Several URLs")), is_key=False).client)
 
-    assert settings.total_timeout >= 2 * len(settings.urls.urls) * settings.request_timeout
+    assert settings.request_timeout > TAKES_OVER_AFTER
+    assert settings.total_timeout >= 2 * settings.request_timeout + 1
 
 
 def test_the_worst_waits_that_are_told_are_those_of_the_settings() -> None:

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kafka_sr_retry.registry.outages import FORGOTTEN_AFTER, WRITES, Ask, Call, Change, Outages, Stop, Wait
+from kafka_sr_retry.registry.outages import ALSO_HANGS, FORGOTTEN_AFTER, WRITES, Ask, Call, Change, Outages, Stop, Wait
 from kafka_sr_retry.registry.policy import OPENS_AFTER, Action, Blame
 
 A, B, C = "http://a", "http://b", "http://c"
@@ -58,9 +58,18 @@ class World:
         action: Action,
         rest: float | None = None,
         blame: Blame = Blame.ENDPOINT,
+        *,
+        hung: bool = False,
     ) -> list[Change]:
         began = self._began[call]
-        return self.outages.report(call, endpoint, action, self.now, began=began, blame=blame, rest=rest)
+        return self.outages.report(call, endpoint, action, self.now, began=began, blame=blame, rest=rest, hung=hung)
+
+    def hang(self, call: Call, seconds: float) -> str:
+        """An attempt that has no answer in so many."""
+        endpoint = self.ask(call)
+        self.now += seconds
+        self.report(call, endpoint, Action.NEXT, blame=Blame.QUESTION, hung=True)
+        return endpoint
 
     def end(self, call: Call, endpoint: str, action: Action) -> list[Change]:
         """The attempt ends the call."""
@@ -997,3 +1006,97 @@ def test_a_wait_for_anothers_probe_tells_no_time() -> None:
     assert isinstance(step, Wait)
     assert not step.for_others
     assert step.until < waiting.deadline
+
+
+# -- endpoints that hang ---------------------------------------------------------------------------
+
+
+def test_an_endpoint_that_hung_is_left_alone_as_long_as_it_was_waited_for() -> None:
+    world = World(A, B)
+    call = world.call(seconds=60.0)
+    assert [world.hang(call, 14.0), world.hang(call, 9.0)] == [A, B]
+    assert world.wait(call) == pytest.approx(5.0)
+    world.now += 5.0
+    assert world.hang(call, 14.0) == A
+    assert world.ask(call) == B, "its nine seconds are over"
+
+
+def test_nobody_asks_an_endpoint_where_two_questions_hung_before_its_quiet_is_over() -> None:
+    world = World(A, B)
+    calls = [world.call(question) for question in "pqr"]
+    for call in calls:
+        assert world.ask(call) == A
+    world.now += 14.0
+    for call in calls:
+        world.report(call, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
+        assert world.ask(call) == B
+    fresh = world.call("fresh", seconds=60.0)
+    assert world.ask(fresh) == B
+    world.now += 10.0
+    world.report(fresh, B, Action.NEXT, blame=Blame.QUESTION, hung=True)
+    assert world.wait(fresh) == pytest.approx(4.0)
+    world.now += 4.0
+    assert world.ask(fresh) == A
+
+
+def test_one_question_that_hangs_keeps_no_other_from_the_endpoint() -> None:
+    world = World(A, B)
+    bad = world.call("bad")
+    assert world.hang(bad, 14.0) == A
+    assert world.ask(world.call("other")) == A
+
+
+def test_an_endpoint_that_hung_is_asked_at_once_where_no_other_can_be_reached() -> None:
+    world = World(A, B)
+    call = world.call()
+    assert world.hang(call, 14.0) == A
+    assert world.try_once(call, Action.NEXT) == B
+    world.now += world.wait(call)
+    assert world.ask(call) == A
+    assert world.now < 1000.0 + 15.0
+    alone = World(A)
+    call = alone.call()
+    alone.hang(call, 14.0)
+    assert alone.wait(call) < 1.0
+
+
+def test_an_answer_ends_the_quiet() -> None:
+    world = World(A, B)
+    slow, well = world.call("slow", seconds=60.0), world.call("well")
+    assert [world.ask(slow), world.ask(well)] == [A, A]
+    world.now += 14.0
+    world.report(slow, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
+    world.end(well, A, Action.ACCEPT)
+    world.try_once(slow, Action.NEXT, blame=Blame.QUESTION)
+    assert world.ask(slow) == A
+
+
+def test_where_one_hangs_others_that_have_waited_too_are_ended() -> None:
+    world = World(A, B)
+    first, second = world.call("first"), world.call("second")
+    assert world.ask(first) == world.ask(second) == A
+    world.now += 14.0
+    world.report(first, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
+    assert world.outages.hanging == {A: ALSO_HANGS}, "one that has just begun may be well"
+    world.report(second, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
+    third = world.call("third")
+    while world.ask(third) != A:
+        world.report(third, B, Action.NEXT)
+        world.now += world.wait(third)
+    world.now += 14.0
+    world.report(third, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
+    assert world.outages.hanging == {A: 0.0}, "all of them, once it is known to last"
+
+
+@pytest.mark.parametrize("urls", [(A,), (A, B)])
+def test_none_is_ended_where_something_was_answered_meanwhile_or_there_is_no_other(urls: tuple[str, ...]) -> None:
+    world = World(*urls)
+    bad, well = world.call("bad"), world.call("well")
+    assert world.ask(bad) == A
+    world.now += 13.0
+    if len(urls) > 1:
+        assert world.ask(well) == A
+        world.end(well, A, Action.ACCEPT)
+    world.now += 1.0
+    world.report(bad, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
+    assert not world.outages.hanging
