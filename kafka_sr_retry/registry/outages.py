@@ -34,7 +34,7 @@ from .outage import (
     Wait,
     joined,
 )
-from .policy import SHORT_WAIT, Action, Blame, wait_after
+from .policy import LEADER_WAIT, SHORT_WAIT, Action, Blame, wait_after
 
 QUESTIONS = 10_000
 """How many questions are remembered as failing, and how many as unknown to a cluster without a leader."""
@@ -76,9 +76,10 @@ class Outages:
         self.urls = urls
         self.stirred = 0
         self.hanging: dict[str, float] = {}
-        self._wait: Callable[[int, float], float] = lambda failures, age: wait_after(
-            failures, age, random(), base=base, cap=cap
+        self._wait: Callable[..., float] = lambda failures, age, longest=SHORT_WAIT: wait_after(
+            failures, age, random(), base=base, cap=cap, longest=longest
         )
+        self._for_leader: Callable[[int, float], float] = lambda failures, age: self._wait(failures, age, LEADER_WAIT)
         self._max_retries = max_retries
         self._first = first
         self._endpoints = {url: Endpoint() for url in urls}
@@ -187,7 +188,7 @@ class Outages:
             call.failed.add(WRITES)
             if len(self._leaderless) < QUESTIONS:
                 self._leaderless.add(call.question)
-            before, self._writes = self._writes, self._writes.failed(now, self._wait, call=call, began=began)
+            before, self._writes = self._writes, self._writes.failed(now, self._for_leader, call=call, began=began)
             self.stirred += before.prober is call
             if self._writes.open and not before.open:
                 changes.append(Change.of(WRITES, self._writes, now))
@@ -436,7 +437,7 @@ class Outages:
     def _spend(self, call: Call, now: float) -> None:
         """The call has waited for the end of these outages in vain."""
         if self._held(call):
-            self._writes = self._writes.spend(now, self._wait)
+            self._writes = self._writes.spend(now, self._for_leader)
         places = self._troubles.get(call.question, {})
         for url, state in self._endpoints.items():
             if state.outage.open or url in call.failed or call.question in state.suspects:

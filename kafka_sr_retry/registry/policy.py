@@ -27,6 +27,9 @@ _SUCCESS = range(200, 300)
 SHORT_WAIT = 1.15
 """Seconds: longest wait in the first eleven seconds of an outage, unless ``retries.wait.ms`` is longer."""
 
+LEADER_WAIT = 0.5
+"""The same for a leader: the nodes that say there is none are well, and an election is over in seconds."""
+
 
 class Break(Enum):
     """How an exchange ended without a usable answer."""
@@ -301,11 +304,13 @@ def decide(outcome: Outcome, table: tuple[Row, ...] = TABLE) -> Row:
     return next(row for row in table if row.fits(outcome))
 
 
-def wait_after(failures: int, age: float, random: float, *, base: float, cap: float) -> float:
+def wait_after(
+    failures: int, age: float, random: float, *, base: float, cap: float, longest: float = SHORT_WAIT
+) -> float:
     """Seconds until the next attempt after a failure.
 
     Full jitter over ``base`` and twice ``base`` after the first two, as most failures are over then. From the third on
-    about ten times ``base``, up to ``SHORT_WAIT``: a fleet that starts in an outage would ask too often else. After
+    about ten times ``base``, up to ``longest``: a fleet that starts in an outage would ask too often else. After
     ten seconds a tenth of the outage's age, up to ``cap``, so that a fleet has spread by the time its registry is back.
 
     Args:
@@ -314,8 +319,9 @@ def wait_after(failures: int, age: float, random: float, *, base: float, cap: fl
         random: uniform in [0, 1).
         base: ``retries.wait.ms`` in seconds.
         cap: ``retries.max.wait.ms`` in seconds.
+        longest: in seconds, of a young outage, unless ``base`` is longer.
     """
-    longest = max(SHORT_WAIT, base)
+    longest = max(longest, base)
     if failures < OPENS_AFTER:
         return random * min(cap, base * 2.0 ** (failures - 1), longest)
     steady = min(cap, 10 * base * 2.0 ** min(failures - OPENS_AFTER, 32), longest)

@@ -151,7 +151,7 @@ def test_a_file_is_laid_out_to_be_read(path: Path) -> None:
 TRANSCRIPTS = list(cases("transcripts"))
 
 
-def plain_wait(failures: int, age: float) -> float:
+def plain_wait(failures: int, age: float, longest: float = 0.0) -> float:
     """Without chance, and the same whatever the real waits are tuned to."""
     return max(min(0.1 * 2.0 ** (failures - 1), 1.0), min(age / 10, 20.0))
 
