@@ -19,10 +19,17 @@ from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
-from resilience_cluster import cluster, crash_the_leader, crash_them_all
+from resilience_cluster import A_SECOND, cluster, crash_the_leader, crash_them_all
 from resilience_driver import Contender, Done, Driver
 
-from kafka_sr_retry.testing import Exchange, Fault, RecordedRequest, SchemaRegistryServer, faults
+from kafka_sr_retry.testing import (
+    Exchange,
+    Fault,
+    RecordedRequest,
+    SchemaRegistryCluster,
+    SchemaRegistryServer,
+    faults,
+)
 
 FIRST_ID = 100
 """Of the scripted registry; so an id of 1 is a wrong one."""
@@ -284,6 +291,40 @@ def hung_registry(driver: Driver, contender: Contender) -> Numbers:
     return _in_vain(driver, contender, faults.hang())
 
 
+def paused_leader(driver: Driver, contender: Contender) -> Numbers:
+    """The leader of two nodes is paused for a minute, while 4 new subjects a second come; once with each node first."""
+    worst: dict[str, float | str] = {"lost": 0, "after_s": -math.inf, "slowest_s": 0.0, "errors": ""}
+    for leader_first in (True, False):
+        with SchemaRegistryCluster() as cluster:
+            nodes = (cluster.leader, cluster.follower) if leader_first else (cluster.follower, cluster.leader)
+            spell = _Spell(60, cluster.pause_leader, cluster.resume_leader)
+            lanes = [[(number / A_SECOND, f"topic-{number}")] for number in range(69)]
+            done = driver.drive(contender, _urls(*nodes), lanes, known=["known"], start=spell.start)
+            first = min((one.ended for one in done if one.schema_id), default=math.inf)
+            after = first - (cluster.took_over or math.nan)
+        worst["lost"] = float(worst["lost"]) + _lost(done)
+        worst["after_s"] = max(float(worst["after_s"]), after)
+        worst["slowest_s"] = max(float(worst["slowest_s"]), *(one.seconds for one in done))
+        worst["errors"] = worst["errors"] or _errors(done)
+    return worst
+
+
+def fork_without_hooks(driver: Driver, contender: Contender) -> Numbers:
+    """Four children forked in C after the client has asked once; each topic's id is its number."""
+
+    def its_number(exchange: Exchange) -> None:
+        exchange.wait(0.03)
+        number = unquote(exchange.request.path).removeprefix("/subjects/topic-").partition("-")[0]
+        faults.answer(200, f'{{"id":{number}}}').play(exchange)
+
+    with _registry() as registry:
+        registry.fail_always(Fault("its number", its_number))
+        lanes = [[(0.0, f"topic-{1000 * child + number}") for number in range(15)] for child in range(1, 5)]
+        done = driver.fork(contender, _urls(registry), ["topic-1"], lanes)
+    wrong = sum(one.schema_id is not None and f"topic-{one.schema_id}" != one.topic for one in done)
+    return {"wrong_ids": wrong, "lost": _lost(done), "errors": _errors(done)}
+
+
 # -- answers that are none ------------------------------------------------------------------------
 
 
@@ -480,6 +521,22 @@ CASES = (
         lambda n: n["first_s"] < 30.5 and n["next_s"] < 0.05,
     ),
     Case(
+        "paused-leader",
+        "leader of two nodes paused for 60 s, 4 new subjects a second, each node first",
+        "none lost, first < 3 s after the new leader",
+        paused_leader,
+        "{lost} of 138 lost; first after the new leader: {after_s}; slowest {slowest_s}",
+        lambda n: n["lost"] == 0 and n["after_s"] < 3,
+    ),
+    Case(
+        "fork-without-hooks",
+        "4 children forked in C, as uWSGI does, 15 new subjects each",
+        "no wrong id, none lost",
+        fork_without_hooks,
+        "{wrong_ids} wrong ids, {lost} of 60 lost",
+        lambda n: n["wrong_ids"] == 0 and n["lost"] == 0,
+    ),
+    Case(
         "hung-registry",
         "never answers, 5 messages one after another",
         "total timeout (30 s) once, then < 50 ms",
@@ -499,18 +556,18 @@ CASES = (
     Case(
         "never-answers",
         "accepts, never answers: alone / before a second URL",
-        "total (30 s) / request timeout (10 s)",
+        "total (30 s) / request timeout (14 s)",
         never_answers,
         "error after {error_s} / id after {second_s}, next subject {again_s}",
-        lambda n: n["error_s"] < 30.5 and n["second_s"] < 10.5 and n["again_s"] < 0.05,
+        lambda n: n["error_s"] < 30.5 and n["second_s"] < 14.5 and n["again_s"] < 0.05,
     ),
     Case(
         "drips",
         "answer drips, a byte each 0.5 s",
-        "request timeout (10 s)",
+        "request timeout (14 s)",
         drips,
         "id after {id_s}",
-        lambda n: n["lost"] == 0 and n["id_s"] < 10.5,
+        lambda n: n["lost"] == 0 and n["id_s"] < 14.5,
         ratio="id_s",
     ),
     Case(

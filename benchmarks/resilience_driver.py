@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import math
 import multiprocessing
+import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -18,6 +21,8 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 SCHEMA = json.dumps({"type": "record", "name": "Reading", "fields": [{"name": "count", "type": "long"}]})
 STILL_WAITING = "still waiting"
+CHILD_SECONDS = 60
+"""After which a forked child ends, whatever it is at."""
 
 Serialize = Callable[[Any, SerializationContext], bytes | None]
 Lane = Sequence[tuple[float, str]]
@@ -78,7 +83,9 @@ class Driver:
         """
         programs = [[lane] for lane in lanes] if spread else [lanes]
         with contextlib.ExitStack() as stack:
-            pipes = [stack.enter_context(self._process(contender, conf, known, program)) for program in programs]
+            pipes = [
+                stack.enter_context(self._process(_perform, contender, conf, known, program)) for program in programs
+            ]
             for pipe in pipes:
                 pipe.recv()
             start()
@@ -90,17 +97,30 @@ class Driver:
             for one in _listen(pipes, began + longest + contender.limit):
                 done.append(one)
                 heard(one)
-        missing = Counter(topic for lane in lanes for _, topic in lane) - Counter(one.topic for one in done)
-        return done + [Done(topic, began) for topic in missing.elements()]
+        return done + _missing(lanes, done, began)
+
+    def fork(
+        self, contender: Contender, conf: Mapping[str, str], known: Sequence[str], lanes: Sequence[Lane]
+    ) -> list[Done]:
+        """The same with each lane in a child of one process, forked in C, which runs none of Python's hooks."""
+        began = time.monotonic()
+        with self._process(_fork, contender, conf, known, lanes) as pipe:
+            done = list(_listen([pipe], began + contender.limit))
+        return done + _missing(lanes, done, began)
 
     @contextlib.contextmanager
     def _process(
-        self, contender: Contender, conf: Mapping[str, str], known: Sequence[str], lanes: Sequence[Lane]
+        self,
+        perform: Callable[..., None],
+        contender: Contender,
+        conf: Mapping[str, str],
+        known: Sequence[str],
+        lanes: Sequence[Lane],
     ) -> Iterator[Connection]:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         arguments = there, contender.name, self._healthy_url, dict(conf), known, lanes
-        process = context.Process(target=_perform, args=arguments, daemon=True)
+        process = context.Process(target=perform, args=arguments, daemon=True)
         process.start()
         there.close()
         try:
@@ -109,6 +129,11 @@ class Driver:
             process.kill()
             process.join()
             here.close()
+
+
+def _missing(lanes: Sequence[Lane], done: Sequence[Done], began: float) -> list[Done]:
+    missing = Counter(topic for lane in lanes for _, topic in lane) - Counter(one.topic for one in done)
+    return [Done(topic, began) for topic in missing.elements()]
 
 
 def _listen(pipes: Sequence[Connection], until: float) -> Iterator[Done]:
@@ -154,6 +179,33 @@ def _perform(
         thread.start()
     for thread in threads:
         thread.join()
+    pipe.send("end")
+
+
+def _fork(
+    pipe: Connection,
+    contender: str,
+    healthy_url: str,
+    conf: Mapping[str, str],
+    known: Sequence[str],
+    lanes: Sequence[Lane],
+) -> None:
+    """The process whose children make the messages: one `Done` for each, the end."""
+    serialize = {"confluent": _confluent, "ours": _ours}[contender](conf)
+    for topic in known:
+        _call(serialize, topic)
+    fork = ctypes.PyDLL(None).fork
+    children = []
+    for lane in lanes:
+        child = fork()
+        if child == 0:
+            signal.alarm(CHILD_SECONDS)
+            for _, topic in lane:
+                pipe.send(_call(serialize, topic))
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
     pipe.send("end")
 
 
