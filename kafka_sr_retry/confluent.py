@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -135,8 +136,8 @@ class _RestClient:
                 check = answers.registered(unquote(subject), schema, normalized=reformatted)
                 operation = "register" if writes else "look_up"
                 if writes:
-                    look_up = self._request(method, f"subjects/{subject}", query, body)
-                    or_else = replace(look_up, operation="register")
+                    look_up = partial(self._request, method, f"subjects/{subject}", query, body)
+                    or_else = lambda: replace(look_up(), operation="register")  # noqa: E731
             case "POST", "compatibility", *_:
                 writes, operation, check = False, "compatibility", answers.is_compatible
             case ("GET", "subjects", subject, "metadata") | ("GET", "subjects", subject, "versions", _):

@@ -96,10 +96,11 @@ def header_mapping(name: str, value: Any) -> dict[str, str]:
 
 def is_header(name: str, value: str) -> bool:
     """Whether they can be sent as RFC 9110, sections 5.5 and 5.6.2, has it."""
-    return bool(
-        re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)
-        and re.fullmatch(r"([!-~\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?)?", value)
-    )
+    return bool(_HEADER.fullmatch(name) and _HEADER_VALUE.fullmatch(value))
+
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"([!-~\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
 
 
 def header_value(name: str, value: Any) -> str:

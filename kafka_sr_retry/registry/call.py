@@ -212,7 +212,7 @@ class Walk:
         """The way, from ``now`` on. A registration that is refused may still be answered by a look-up."""
         result = yield from self._steps(self._story, now)
         if isinstance(result, Failure) and result.look_up and self.request.or_else is not None:
-            self._story = _Story(self.request.or_else, result, self._story.number)
+            self._story = _Story(self.request.or_else(), result, self._story.number)
             found = yield from self._steps(self._story, self._now)
             return found if isinstance(found, Answered) else result
         return result

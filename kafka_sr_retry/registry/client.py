@@ -128,7 +128,7 @@ class SchemaRegistryClient:
             operation="register",
             expects=answers.registered(subject, schema, normalized=normalize_schemas),
             registers=True,
-            or_else=self._look_up(subject, schema, normalize_schemas, instead=True),
+            or_else=lambda: self._look_up(subject, schema, normalize_schemas, instead=True),
         )
         return self._ask(request, timeout)
 

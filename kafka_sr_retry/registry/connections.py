@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import ssl
 import time
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -23,10 +24,10 @@ from .wire import Malformed, Response
 class _Path(str):
     """A request's target, which urllib3 logs without its query, and without what a redirect repeats of the request."""
 
-    shown = ""
+    secrets: Collection[str] = ()
 
     def __str__(self) -> str:
-        return self.shown
+        return told(self.partition("?")[0], tuple(self.secrets), 1000)
 
 
 class _Dialled:
@@ -132,7 +133,7 @@ class _Quiet:
 
     def _ask(self, conn: Any, method: str, url: str, **kwargs: Any) -> Any:
         path = _Path(url)
-        path.shown = told(url.partition("?")[0], tuple(current.get().secrets), 1000)
+        path.secrets = current.get().secrets
         return super()._make_request(conn, method, path, **kwargs)  # type: ignore[misc]
 
     _make_request: Any = _ask

@@ -87,7 +87,7 @@ class Exchange:
             reply = _diagnose(error, self, self.url)
         finally:
             self._watch(None)
-        return replace(reply, secrets=tuple(self.secrets))
+        return replace(reply, secrets=tuple(self.secrets)) if self.secrets else reply
 
     def due(self, now: float) -> float:
         if self.phase is Phase.EXCHANGING:

@@ -8,6 +8,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 _LONG, _LONG_IN_CREDENTIALS = 8, 4
@@ -19,12 +20,13 @@ _CREDENTIALS = re.compile("auth|key|token|secret|cookie|session|passw|credential
 
 def of_headers(headers: Iterable[tuple[str, str]]) -> frozenset[str]:
     """The credentials in these headers' values, whole and in parts: of ``Basic``, the password too, however short."""
-    return _forms(
-        part
-        for name, value in headers
-        for part in _parts(value)
-        if len(part) >= (_LONG_IN_CREDENTIALS if _CREDENTIALS.search(name) else _LONG) or _is_password(part, value)
-    )
+    return frozenset().union(*(_of_header(name, value) for name, value in headers))
+
+
+@lru_cache(maxsize=64)
+def _of_header(name: str, value: str) -> frozenset[str]:
+    least = _LONG_IN_CREDENTIALS if _CREDENTIALS.search(name) else _LONG
+    return _forms(part for part in _parts(value) if len(part) >= least or _is_password(part, value))
 
 
 def of_proxy(url: str) -> frozenset[str]:

@@ -306,7 +306,7 @@ class Outages:
         """When an endpoint that hung may be asked again. A follower holds what is written while its leader hangs, and
         takes over only where nobody writes. Where no other can be reached there is none to wait for."""
         state = self._endpoints.get(name)
-        if state is None or not (state.outage.open or name in self._troubles.get(call.question, ())):
+        if state is None or not state.quiet or (self._never_failed(call, name) and not state.outage.open):
             return 0.0
         others = (other for url, other in self._endpoints.items() if url != name)
         return state.quiet if any(other.up or other.quiet for other in others) else 0.0

@@ -38,7 +38,7 @@ class RegistryRequest(Generic[T]):
         expects: turns the decoded JSON of a 2xx into the call's result; raises ``BadAnswer`` for anything else.
         registers: whether it needs the cluster's leader when the schema is new.
         optional: whether not every registry has the path, so that its absence is an answer.
-        or_else: another question whose answer serves too, for callers who may read and not write.
+        or_else: makes another question whose answer serves too, for callers who may read and not write.
     """
 
     method: str
@@ -49,7 +49,14 @@ class RegistryRequest(Generic[T]):
     expects: Callable[[Any], T] = field(compare=False, repr=False)
     registers: bool = False
     optional: bool = False
-    or_else: RegistryRequest[T] | None = field(default=None, compare=False, repr=False)
+    or_else: Callable[[], RegistryRequest[T]] | None = field(default=None, compare=False, repr=False)
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.method, self.path, self.body)))
+
+    def __hash__(self) -> int:
+        return self._hash  # each call asks for it some twenty times
 
     @classmethod
     def build(
@@ -64,7 +71,7 @@ class RegistryRequest(Generic[T]):
         content: Any = None,
         registers: bool = False,
         optional: bool = False,
-        or_else: RegistryRequest[T] | None = None,
+        or_else: Callable[[], RegistryRequest[T]] | None = None,
     ) -> RegistryRequest[T]:
         """Encodes ``content`` as JSON; ``query`` values may be lists; ``None`` values are left out.
 
@@ -91,9 +98,12 @@ class RegistryRequest(Generic[T]):
         )
 
 
+_ENCODER = json.JSONEncoder(allow_nan=False)
+
+
 def _json(content: Any) -> bytes:
     """In ASCII, which no server on the way mistakes for another encoding."""
-    text = json.dumps(content, allow_nan=False)
+    text = _ENCODER.encode(content)
     if "\\ud" in text:
         json.dumps(content, ensure_ascii=False).encode()  # raises for a lone surrogate, which JSON cannot hold
     return text.encode()

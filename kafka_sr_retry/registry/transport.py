@@ -11,7 +11,6 @@ import ssl
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -124,8 +123,7 @@ class Transport:
         origin, shown = _origin(url), url
         for _ in range(MAX_REDIRECTS + 1):
             away = _origin(url) != origin
-            reply = self._send(exchange, url, away=away)
-            reply = replace(reply, url=shown)
+            reply = self._send(exchange, url, shown, away=away)
             if reply.status not in (301, 302, 307, 308) or "location" not in reply.headers:
                 return reply
             reply.done(False)
@@ -141,7 +139,7 @@ class Transport:
                 raise LinkLocalError
         return Reply(shown, Break.BAD_REDIRECT, f"more than {MAX_REDIRECTS} redirects")
 
-    def _send(self, exchange: Exchange, url: str, *, away: bool) -> Reply:
+    def _send(self, exchange: Exchange, url: str, shown: str, *, away: bool) -> Reply:
         settings, request = self._settings, exchange.request
         exchange.begin(away=away, proxy="")
         anywhere, here = exchange.headers
@@ -159,16 +157,16 @@ class Transport:
             if prepared.url and prepared.url != bare:
                 put.append(("signature", urlsplit(prepared.url).query))
             exchange.secrets |= of_headers(put)
-        for name, value in prepared.headers.items():
+        for name, value in prepared.headers.lower_items():
             if not is_header(_text(name), _text(value)):
                 raise requests.exceptions.InvalidHeader
         proxies = self._proxies(url)
-        proxy = select_proxy(url, proxies)
+        proxy = select_proxy(url, proxies) if proxies else None
         exchange.proxy = _shown_proxy(proxy)
         if proxy is not None:
             exchange.secrets |= of_proxy(proxy)
             if proxy.lower().startswith("socks") and not has_socks():
-                return Reply(url, Break.UNSENDABLE, f"proxy {exchange.proxy}: {NO_SOCKS}")
+                return Reply(shown, Break.UNSENDABLE, f"proxy {exchange.proxy}: {NO_SOCKS}")
         with ExitStack() as stack:
             adapter = (
                 stack.enter_context(closing(self._open(self._contexts.away)))
@@ -194,9 +192,9 @@ class Transport:
             if not away:
                 stack.pop_all()
             return Reply(
-                url,
+                shown,
                 status=response.status_code,
-                headers={name.lower(): value for name, value in response.headers.items()},
+                headers=dict(response.headers.lower_items()),
                 body=body,
                 away=away,
                 proxy=exchange.proxy if url.startswith("http:") else "",
