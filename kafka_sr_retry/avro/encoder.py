@@ -127,11 +127,11 @@ class AvroSchema:
             plainness = Plainness(self._top, self._named)
         except RecursionError as error:
             raise ConfigurationError("schema_str is nested too deep to be followed", "schema_str") from error
-        types, deep = plainness.types, plainness.deep
+        deep = plainness.deep
 
         def write(value: Any, ctx: Any) -> bytes:
             try:
-                is_plain = type(value) in types or deep(value, 0)
+                is_plain = deep(value, 0)
             except Exception:  # noqa: BLE001 objects of all kinds raise what they like
                 is_plain = False
             if not is_plain:

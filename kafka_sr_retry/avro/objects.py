@@ -51,57 +51,82 @@ _DICT, _LIST = _SCALARS | {dict}, _SCALARS | {list, tuple}
 
 _WHOLE = ("int", "long")
 
-_Deep = Callable[[Any, int], bool]
-"""(value, depth) -> whether it can be read again."""
-
-_Check = tuple[frozenset[type], _Deep]
-"""The exact types of what surely can be read again, and what says so of others."""
-
 
 class Plainness:
-    """Whether a schema's values are plain already. Only what can hold others is looked at.
+    """Whether a schema's values are plain already. Only what can hold others is looked at, by functions that are made
+    for the schema.
 
     Attributes:
-        types: the exact types of those that surely are.
-        deep: (value, 0) -> whether another is. It may raise: another thread changes the value, or it has methods of its
-            own.
+        deep: (value, 0) -> whether it can be read again. It may raise: another thread changes the value, or it has
+            methods of its own.
     """
 
     def __init__(self, schema: Any, named: Mapping[str, Any]) -> None:
         self._named = named
-        self._records: dict[int, list[tuple[str, frozenset[type], _Deep]]] = {}
-        self.types, self.deep = self._of(schema) or (_SCALARS, lambda value, depth: True)
+        self._names: dict[int, str] = {}
+        self._calls = 0
+        self._text: list[str] = []
+        self._text.append(f"def deep(v, depth): return {self._test(schema, 'v')}")
+        scope: dict[str, Any] = {**_SCOPE}
+        exec("\n".join(self._text), scope)
+        top = self._names.get(id(resolved(schema, named)[1]), "deep")
+        self.deep: Callable[[Any, int], bool] = scope[top]
 
-    def _of(self, schema: Any) -> _Check | None:
-        """``None`` where all values can be read again."""
+    def _test(self, schema: Any, value: str) -> str | None:
+        """An expression, of one for the value; ``None`` where all values can be read again."""
         kind, schema = resolved(schema, self._named)
         if has_writer(schema) or kind in _WHOLE:
-            return _NO_DECIMALS, _is_leafs
+            return f"(type({value}) in NO_DECIMALS or is_leafs({value}))"
         if kind == "fixed":
-            return _SCALARS, _is_leafs
+            return f"(type({value}) in SCALARS or is_leafs({value}))"
         if kind == "union":
-            return self._of_union(schema)
+            return self._of_union(schema, value)
         if kind == "record":
-            return self._of_record(schema)
+            return self._of_record(schema, value)
         if kind not in HOLDERS:
             return None
-        items = self._of(schema["items" if kind == "array" else "values"])
+        items = self._test(schema["items" if kind == "array" else "values"], "v")
         if items is None:
-            return (_LIST if kind == "array" else _DICT), _is_leafs
-        types, deep = items
-        own = (dict,) if kind == "map" else (tuple,) if self._lets_others_run(schema["items"]) else (list, tuple)
+            return f"(type({value}) in {'LIST' if kind == 'array' else 'DICT'} or is_leafs({value}))"
+        own = "DICTS" if kind == "map" else "TUPLES" if self._lets_others_run(schema["items"]) else "LISTS"
+        each = "v.values()" if kind == "map" else "v"
+        return self._function(schema, value, f"type(v) in {own}", f"not [1 for v in {each} if not {items}]")
 
-        def holder(value: Any, depth: int) -> bool:
-            if type(value) not in own:
-                return type(value) in _SCALARS or _is_leaf(type(value))
-            if depth >= _SHALLOW:
-                return False
-            for item in value.values() if type(value) is dict else value:
-                if type(item) not in types and not deep(item, depth + 1):
-                    return False
-            return True
+    def _of_record(self, schema: Any, value: str) -> str:
+        """One that holds no others is looked at on the spot where it is an array's or a map's."""
+        if id(schema) in self._names:
+            return self._call(schema, value)
+        self._names[id(schema)] = f"f{len(self._names)}"
+        calls = self._calls
+        found = [self._test(field["type"], f"v.get({field['name']!r})") for field in schema["fields"]]
+        tests = [test for test in found if test is not None]
+        if self._calls > calls or (tests and value != "v"):
+            return self._function(schema, value, "type(v) is dict", " and ".join(tests))
+        del self._names[id(schema)]
+        if not tests:
+            return f"(type({value}) in DICT or is_leafs({value}))"
+        return f"({' and '.join(tests)} if type(v) is dict else type(v) in SCALARS or is_leaf(type(v)))"
 
-        return _SCALARS, holder
+    def _function(self, schema: Any, value: str, is_own: str, test: str) -> str:
+        """One for each schema, as they may hold themselves, or be nested deeper than Python compiles."""
+        self._text.append(
+            f"def {self._names.setdefault(id(schema), f'f{len(self._names)}')}(v, depth):\n"
+            f"    if {is_own}: return depth < {_SHALLOW} and {test}\n"
+            f"    return type(v) in SCALARS or is_leaf(type(v))"
+        )
+        return self._call(schema, value)
+
+    def _call(self, schema: Any, value: str) -> str:
+        self._calls += 1
+        return f"{self._names[id(schema)]}({value}, depth + 1)"
+
+    def _of_union(self, union: list[Any], value: str) -> str | None:
+        branches = [branch for branch in union if branch not in _WHOLE]  # which take no decimal here
+        tests = [test for test in (self._test(branch, value) for branch in branches) if test is not None]
+        if len(tests) == 1:
+            return f"(is_plain({value}, 0) if type({value}) is tuple else {tests[0]})"
+        rest = f"is_leafs({value})" if self._lets_others_run(union) else f"is_plain({value}, 0)"
+        return f"(type({value}) in NO_DECIMALS or {rest})" if tests else None
 
     def _lets_others_run(self, schema: Any) -> bool:
         """Whether writing it may run Python, and so another thread, which may change the list that it stands in."""
@@ -122,42 +147,8 @@ class Plainness:
                 )
         return bool(left)
 
-    def _of_record(self, schema: Any) -> _Check:
-        key = id(schema)
-        if key not in self._records:
-            fields = self._records[key] = []
-            for field in schema["fields"]:
-                check = self._of(field["type"])
-                if check is not None:
-                    fields.append((field["name"], *check))
-            if not fields:
-                del self._records[key]
-                return _DICT, _is_leafs
-        fields = self._records[key]
 
-        def record(value: Any, depth: int) -> bool:
-            if type(value) is not dict:
-                return type(value) in _SCALARS or _is_leaf(type(value))
-            if depth >= _SHALLOW:
-                return False
-            for name, types, deep in fields:
-                one = value.get(name)
-                if type(one) not in types and not deep(one, depth + 1):
-                    return False
-            return True
-
-        return _SCALARS, record
-
-    def _of_union(self, union: list[Any]) -> _Check | None:
-        branches = [branch for branch in union if branch not in _WHOLE]  # which take no decimal here
-        checks = [check for check in map(self._of, branches) if check is not None]
-        if len(checks) != 1:
-            return (_NO_DECIMALS, _is_leafs if self._lets_others_run(union) else _is_plain) if checks else None
-        types, deep = checks[0]
-        return types - {tuple}, lambda value, depth: (_is_plain if type(value) is tuple else deep)(value, depth)
-
-
-def _is_leafs(value: Any, depth: int) -> bool:
+def _is_leafs(value: Any) -> bool:
     return (type(value) in _SCALARS or _is_leaf(type(value))) and not is_vast(value)
 
 
@@ -165,7 +156,7 @@ def _is_plain(value: Any, depth: int) -> bool:
     """The same, whatever the schema."""
     kind = type(value)
     if kind not in (dict, list, tuple):
-        return _is_leafs(value, depth)
+        return _is_leafs(value)
     inner = value.values() if kind is dict else value
     return _NO_DECIMALS.issuperset(map(type, inner)) or (
         depth < _SHALLOW and all(_is_plain(item, depth + 1) for item in inner)
@@ -193,6 +184,20 @@ def _holds_nothing(kind: type) -> bool:
 
 
 _is_leaf: Callable[[type], bool] = lru_cache(maxsize=512)(_holds_nothing)
+
+
+_SCOPE = {
+    "SCALARS": _SCALARS,
+    "NO_DECIMALS": _NO_DECIMALS,
+    "DICT": _DICT,
+    "LIST": _LIST,
+    "DICTS": frozenset((dict,)),
+    "LISTS": frozenset((list, tuple)),
+    "TUPLES": frozenset((tuple,)),
+    "is_leaf": _is_leaf,
+    "is_leafs": _is_leafs,
+    "is_plain": _is_plain,
+}
 
 
 class Unfit(Exception):  # noqa: N818
