@@ -537,6 +537,7 @@ MAPS = record("M", next=["null", mapping("M")])
         # CPython 3.13 itself frees deeper iterators beyond a small stack's end
         (TREE, "nested(lambda v: {'next': iter([v])}, {'next': []}, 1_000)"),
         (TREE, "nested(lambda v: {'next': (v,)}, {'next': []})"),
+        (TREE, "nested(lambda v: {'next': [v]}, {'next': ()}, 300)"),
         (MAPS, "nested(lambda v: {'next': {'k': v}}, {'next': None})"),
     ],
 )
