@@ -30,6 +30,7 @@ from kafka_sr_retry.events import (
 
 from . import answers
 from .access import Access
+from .holds import HANGS_AFTER
 from .outage import Ask, Call, Stop, Wait
 from .outages import Outages
 from .policy import TABLE, Action, Blame, Break, Outcome, Row, decide
@@ -313,7 +314,8 @@ class Walk:
             blame=row.blame,
             rest=rest,
             answered=outcome.from_registry,
-            hung=outcome.broke is Break.TIMEOUT,
+            silent=outcome.broke in (Break.TIMEOUT, Break.CONNECT_TIMEOUT),
+            hung=outcome.broke is Break.TIMEOUT and done.seconds >= min(attempt.seconds, HANGS_AFTER),
             words=outcome.detail,
         )
         sent = len(attempt.request.body or b"")

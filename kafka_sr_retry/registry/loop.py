@@ -343,21 +343,22 @@ class Loop:
                         self._wake(running)
 
     def _end_attempts(self, outages: Outages) -> None:
-        """Those at endpoints that hang: their questions are better asked elsewhere."""
-        hanging, outages.hanging = outages.hanging, {}
+        """Registrations at endpoints that hang: their questions are better asked elsewhere, if there is time."""
+        hanging, outages.holds.hanging = outages.holds.hanging, {}
         now = self._clock.now()
         for running in tuple(self._calls.values()) if hanging else ():
             job, step = running.job, running.at
             exchange = None if job is None else job.exchange
-            if job is None or exchange is None or not isinstance(step, Attempt):
+            if job is None or exchange is None or not isinstance(step, Attempt) or not step.request.registers:
                 continue
             waited, longest = now - exchange.began, hanging.get(step.endpoint, math.inf)
-            is_here = running.question.world.outages is outages and exchange.gave_up().broke is Break.TIMEOUT
-            if waited >= longest and is_here:
+            is_here = running.question.world.outages is outages and job.value is None
+            is_late = running.walk.deadline - now < 1.0
+            if waited >= longest and is_here and not is_late and exchange.gave_up().broke is Break.TIMEOUT:
                 running.job = None
                 self._give_up(job)
                 outcome = Outcome(broke=Break.TIMEOUT, detail=f"no answer in {waited:.1f} s, nor to others there")
-                self._advance(running, Done(outcome, step.start.url, exchange.began, now, exchange.seconds))
+                self._advance(running, Done(outcome, step.start.url, exchange.began, now, waited))
 
     def _look_at_limits(self) -> None:
         now = time.monotonic()

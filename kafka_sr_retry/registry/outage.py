@@ -139,8 +139,6 @@ class Endpoint:
         words: what it answered to the last attempt, if that failed, and when.
         fresh: the call that makes a question's first attempt there although it is down.
         fresh_at: when the next may.
-        quiet: until when it is left alone as its last attempt hung, if another endpoint may lead meanwhile.
-        answered: when it last did, and was well.
     """
 
     outage: Outage = HEALTHY
@@ -152,8 +150,6 @@ class Endpoint:
     words: tuple[str, float] = ("", 0.0)
     fresh: Call | None = None
     fresh_at: float = 0.0
-    quiet: float = 0.0
-    answered: float = 0.0
 
 
 @dataclass(eq=False, slots=True)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from .holds import Holds
 from .line import Line
 from .outage import (
     FORGOTTEN_AFTER,
@@ -43,9 +44,6 @@ FRESH_WAIT = 0.25
 """Seconds for each question that has failed, or as long as the last attempt took if that is more, between the first
 attempts of questions at an endpoint that is down only because others failed there."""
 
-ALSO_HANGS = 1.0
-"""Seconds after which an attempt is taken to hang where another has."""
-
 
 class Outages:
     """The URLs of one registry cluster, what has failed there, and the calls that wait for it.
@@ -58,8 +56,7 @@ class Outages:
 
     Attributes:
         stirred: changes when waiting calls should plan anew before their time.
-        hanging: endpoints where attempts under way should end that have waited so many seconds, as another has hung and
-            nothing was answered meanwhile. Who ends them empties it.
+        holds: which endpoints hold what is written.
     """
 
     def __init__(
@@ -75,7 +72,7 @@ class Outages:
         self._given: dict[str, Any] = {"random": random, "base": base, "cap": cap, "max_retries": max_retries}
         self.urls = urls
         self.stirred = 0
-        self.hanging: dict[str, float] = {}
+        self.holds = Holds(urls)
         self._wait: Callable[..., float] = lambda failures, age, longest=SHORT_WAIT: wait_after(
             failures, age, random(), base=base, cap=cap, longest=longest
         )
@@ -140,6 +137,7 @@ class Outages:
         blame: Blame,
         rest: float | None = None,
         answered: bool = True,
+        silent: bool = False,
         hung: bool = False,
         words: str = "",
     ) -> list[Change]:
@@ -149,19 +147,19 @@ class Outages:
             blame: against whom it counts.
             rest: seconds the server asked to be left alone.
             answered: whether a registry wrote the answer.
-            hung: whether no answer came in time.
+            silent: whether no answer came in time; ``hung``: though it was waited for long enough.
             words: the answer or failure, for people.
         """
         self._line.look_again()
         state = self._endpoints[endpoint]
         state.words = words, now
+        self.stirred += self.holds.heard(endpoint, now, silent=silent)
         if state.fresh is call:
             state.fresh = None
             self.stirred += 1
         call.again = endpoint if action is Action.AGAIN else None
         if action is Action.AGAIN:
             return []
-        state.quiet = max(state.quiet, 2 * now - began) if hung and len(self.urls) > 1 else 0.0
         call.asked.add(endpoint)
         if action in (Action.SKIP, Action.ELSEWHERE):
             call.skipped.add(endpoint)
@@ -178,9 +176,9 @@ class Outages:
             action, blame = Action.NEXT, Blame.QUESTION  # a read needs no leader: a node that says so is not well
         if action in (Action.NEXT, Action.REST, Action.SKIP):
             found = self._failed(call, endpoint, blame, now, began, rest)
-            if state.quiet and state.answered < began:
-                self.hanging[endpoint] = 0.0 if state.outage.open else ALSO_HANGS
-                self.stirred += 1
+            if call.registers and blame is not Blame.ALONE:
+                own = blame is Blame.QUESTION and self._troubles[call.question][endpoint].own
+                self.stirred += self.holds.failed(endpoint, now, began, hung=hung, is_open=state.outage.open, own=own)
             return found
         changes = self._recovered(call, endpoint, now)
         if action is Action.NO_LEADER:
@@ -303,13 +301,13 @@ class Outages:
             yield own
 
     def _quiet_until(self, call: Call, name: str) -> float:
-        """When an endpoint that hung may be asked again. A follower holds what is written while its leader hangs, and
-        takes over only where nobody writes. Where no other can be reached there is none to wait for."""
-        state = self._endpoints.get(name)
-        if state is None or not state.quiet or (self._never_failed(call, name) and not state.outage.open):
+        """When an endpoint that hung may be written to again; where no other can be reached there is no leader to wait
+        for."""
+        if name == WRITES or not call.registers:
             return 0.0
-        others = (other for url, other in self._endpoints.items() if url != name)
-        return state.quiet if any(other.up or other.quiet for other in others) else 0.0
+        others = (url for url in self.urls if url != name)
+        may_lead = any(self._endpoints[url].up or self.holds.is_silent(url) for url in others)
+        return self.holds.until(name, failed=not self._never_failed(call, name)) if may_lead else 0.0
 
     def _own(self, call: Call, name: str) -> Outage:
         """What the call's question has to wait for by its own failures there."""
@@ -429,7 +427,8 @@ class Outages:
         self.stirred += bool(state.outage.failures or state.suspects)
         state.outage, state.up, state.told = HEALTHY, True, False
         state.suspects.clear()
-        state.answered = now
+        if call.registers:
+            self.holds.answered(url, now)
         state.successes += 1
         self._troubles.get(call.question, {}).pop(url, None)
         return changes

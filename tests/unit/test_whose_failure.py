@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kafka_sr_retry.registry.outages import ALSO_HANGS, FORGOTTEN_AFTER, WRITES, Ask, Call, Change, Outages, Stop, Wait
+from kafka_sr_retry.registry.holds import HANGS_AFTER, QUIET, Holds
+from kafka_sr_retry.registry.outages import FORGOTTEN_AFTER, WRITES, Ask, Call, Change, Outages, Stop, Wait
 from kafka_sr_retry.registry.policy import OPENS_AFTER, Action, Blame
 
 A, B, C = "http://a", "http://b", "http://c"
@@ -62,7 +63,9 @@ class World:
         hung: bool = False,
     ) -> list[Change]:
         began = self._began[call]
-        return self.outages.report(call, endpoint, action, self.now, began=began, blame=blame, rest=rest, hung=hung)
+        return self.outages.report(
+            call, endpoint, action, self.now, began=began, blame=blame, rest=rest, silent=hung, hung=hung
+        )
 
     def hang(self, call: Call, seconds: float) -> str:
         """An attempt that has no answer in so many."""
@@ -1014,9 +1017,9 @@ def test_a_wait_for_anothers_probe_tells_no_time() -> None:
 def test_an_endpoint_that_hung_is_left_alone_as_long_as_it_was_waited_for() -> None:
     world = World(A, B)
     call = world.call(seconds=60.0)
-    assert [world.hang(call, 14.0), world.hang(call, 9.0)] == [A, B]
-    assert world.wait(call) == pytest.approx(5.0)
-    world.now += 5.0
+    assert [world.hang(call, 12.0), world.hang(call, 9.0)] == [A, B]
+    assert world.wait(call) == pytest.approx(3.0)
+    world.now += 3.0
     assert world.hang(call, 14.0) == A
     assert world.ask(call) == B, "its nine seconds are over"
 
@@ -1026,7 +1029,7 @@ def test_nobody_asks_an_endpoint_where_two_questions_hung_before_its_quiet_is_ov
     calls = [world.call(question) for question in "pqr"]
     for call in calls:
         assert world.ask(call) == A
-    world.now += 14.0
+    world.now += 12.0
     for call in calls:
         world.report(call, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
         assert world.ask(call) == B
@@ -1034,9 +1037,70 @@ def test_nobody_asks_an_endpoint_where_two_questions_hung_before_its_quiet_is_ov
     assert world.ask(fresh) == B
     world.now += 10.0
     world.report(fresh, B, Action.NEXT, blame=Blame.QUESTION, hung=True)
-    assert world.wait(fresh) == pytest.approx(4.0)
-    world.now += 4.0
+    assert world.wait(fresh) == pytest.approx(2.0)
+    world.now += 2.0
     assert world.ask(fresh) == A
+
+
+def test_a_client_that_stood_still_leaves_no_endpoint_alone_for_as_long() -> None:
+    world = World(A, B)
+    call = world.call(seconds=4000.0)
+    assert [world.hang(call, 3600.0), world.hang(call, 1.0)] == [A, B]
+    world.now += world.wait(call)
+    assert world.hang(call, QUIET - 2.0) == B
+    assert world.ask(call) == A
+
+
+def test_who_waits_hears_that_there_is_no_leader_to_wait_for() -> None:
+    world = World(A, B)
+    waits, other = world.call("waits", seconds=60.0), world.call("other")
+    assert [world.hang(waits, 12.0), world.hang(waits, 6.0)] == [A, B]
+    assert world.wait(waits) == pytest.approx(6.0)
+    assert world.ask(other) == A
+    stirred = world.outages.stirred
+    world.report(other, A, Action.NEXT)
+    assert world.outages.stirred != stirred
+    assert world.wait(waits) < 1.0
+
+
+def test_a_leader_that_takes_no_connection_may_lead_again() -> None:
+    world = World(A, B)
+    call = world.call(seconds=60.0)
+    assert world.hang(call, 12.0) == A
+    assert world.ask(call) == B
+    world.outages.report(call, B, Action.NEXT, world.now, began=world.now, blame=Blame.ENDPOINT, silent=True)
+    world.now += world.wait(call)
+    assert world.ask(call) == B, "A is left alone"
+
+
+def test_a_question_with_only_itself_to_blame_ends_no_other() -> None:
+    world = World(A, B)
+    bad, well = world.call("bad", seconds=600.0), world.call("well")
+    assert world.hang(bad, 14.0) == A
+    assert world.ask(well) == A
+    world.end(well, A, Action.ACCEPT)
+    assert world.hang(bad, 1.0) == B
+    world.now += 1.0
+    world.outages.holds.hanging.clear()
+    assert world.hang(bad, 14.0) == A
+    assert not world.outages.holds.hanging
+
+
+def test_only_a_hang_or_an_answer_changes_when_an_endpoint_is_written_to() -> None:
+    holds = Holds((A, B))
+
+    def fails(now: float, began: float, *, silent: bool, hung: bool) -> float:
+        holds.heard(A, now, silent=silent)
+        holds.failed(A, now, began, hung=hung, is_open=False, own=False)
+        return holds.until(A, failed=True)
+
+    assert fails(1012.0, 1000.0, silent=True, hung=True) == 1024.0
+    assert fails(1013.0, 1012.9, silent=True, hung=False) == 1024.0, "it was cut short"
+    assert holds.until(A, failed=False) == 0.0
+    assert fails(1014.0, 1013.9, silent=False, hung=False) == 0.0, "it has answered"
+    assert fails(1026.0, 1014.0, silent=True, hung=True) == 1038.0
+    holds.answered(A, 1027.0)
+    assert holds.until(A, failed=True) == 0.0
 
 
 def test_one_question_that_hangs_keeps_no_other_from_the_endpoint() -> None:
@@ -1060,6 +1124,44 @@ def test_an_endpoint_that_hung_is_asked_at_once_where_no_other_can_be_reached() 
     assert alone.wait(call) < 1.0
 
 
+def test_what_hangs_for_writers_serves_readers() -> None:
+    world = World(A, B)
+    for question in "pqr":
+        call = world.call(question)
+        assert world.ask(call) == A
+        world.now += 14.0
+        world.report(call, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
+        world.leave(call)
+    reader = world.call("reader", registers=False)
+    assert world.hang(reader, 1.0) == B
+    while (asked := world.plan(reader)) != Ask(A):
+        assert not isinstance(asked, Stop)
+        if isinstance(asked, Ask):
+            world.report(reader, asked.endpoint, Action.NEXT, blame=Blame.QUESTION, hung=True)
+        else:
+            world.now = asked.until
+    assert world.now < 1000.0 + 3 * 14.0 + 5.0
+    world.end(reader, A, Action.ACCEPT)
+    writer = world.call("writer")
+    assert world.hang(writer, 1.0) == B
+    world.now += world.wait(writer)
+    assert world.ask(writer) == B, "that readers are answered tells nothing of a leader"
+
+
+def test_a_reader_that_hangs_is_no_hold() -> None:
+    world = World(A, B)
+    for question in "pqr":
+        reader = world.call(question, registers=False)
+        assert world.ask(reader) == A
+        world.now += 14.0
+        world.report(reader, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
+        world.leave(reader)
+    assert not world.outages.holds.hanging
+    writer = world.call("writer")
+    assert world.hang(writer, 5.0) == B
+    assert world.ask(writer) == A
+
+
 def test_an_answer_ends_the_quiet() -> None:
     world = World(A, B)
     slow, well = world.call("slow", seconds=60.0), world.call("well")
@@ -1067,7 +1169,7 @@ def test_an_answer_ends_the_quiet() -> None:
     world.now += 14.0
     world.report(slow, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
     world.end(well, A, Action.ACCEPT)
-    world.try_once(slow, Action.NEXT, blame=Blame.QUESTION)
+    assert world.hang(slow, 1.0) == B
     assert world.ask(slow) == A
 
 
@@ -1077,7 +1179,7 @@ def test_where_one_hangs_others_that_have_waited_too_are_ended() -> None:
     assert world.ask(first) == world.ask(second) == A
     world.now += 14.0
     world.report(first, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
-    assert world.outages.hanging == {A: ALSO_HANGS}, "one that has just begun may be well"
+    assert world.outages.holds.hanging == {A: HANGS_AFTER}, "one that has just begun may be well"
     world.report(second, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
     third = world.call("third")
     while world.ask(third) != A:
@@ -1085,7 +1187,7 @@ def test_where_one_hangs_others_that_have_waited_too_are_ended() -> None:
         world.now += world.wait(third)
     world.now += 14.0
     world.report(third, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
-    assert world.outages.hanging == {A: 0.0}, "all of them, once it is known to last"
+    assert world.outages.holds.hanging == {A: 0.0}, "all of them, once it is known to last"
 
 
 @pytest.mark.parametrize("urls", [(A,), (A, B)])
@@ -1099,4 +1201,4 @@ def test_none_is_ended_where_something_was_answered_meanwhile_or_there_is_no_oth
         world.end(well, A, Action.ACCEPT)
     world.now += 1.0
     world.report(bad, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
-    assert not world.outages.hanging
+    assert not world.outages.holds.hanging
