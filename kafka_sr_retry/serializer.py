@@ -109,6 +109,8 @@ class AvroSerializer(Serializer):
         self._refreshes = settings.use_latest and self._asking.latest_ttl < FOR_EVER
         self._latest: Memory[str, RegistryRequest[RegisteredSchema]] = self._asking.memory()
         self._known: Memory[str | RegisteredSchema, Write] = self._asking.memory()
+        # by what they are made of: many subjects may have one schema
+        self._made: Memory[tuple[Any, ...], Write] = self._asking.memory()
         # by topic, for values under the topic strategy: saves most messages the making of their subject's name
         self._values: Memory[str, Write] = self._asking.memory()
         self._by_topic = self._values.entries
@@ -284,8 +286,18 @@ class AvroSerializer(Serializer):
         _refuse_rules(schema)
         texts: dict[_Place, str] = {}
         self._resolve(schema.references, deadline, (), texts)
+        characters = len(schema.schema_str) + sum(map(len, texts.values()))
+        content = (registered.schema_id, registered.guid, schema.schema_str, *texts.values())
+        write = self._made.get(content)
+        if write is None:
+            write = self._make(registered, schema, texts.values())
+            self._made.remember(content, write, characters)
+        self._known.remember(key, write, characters)
+        return write
+
+    def _make(self, registered: RegisteredSchema, schema: Schema, texts: Iterable[str]) -> Write:
         schema_id = SchemaId("AVRO", registered.schema_id, uuid.UUID(registered.guid) if registered.guid else None)
-        write = AvroSchema(schema.schema_str, texts.values()).writer(
+        write = AvroSchema(schema.schema_str, texts).writer(
             schema_id.id_to_bytes() if self._frame is None else b"",
             strict=self._settings.strict,
             strict_allow_default=self._settings.strict_allow_default,
@@ -294,7 +306,6 @@ class AvroSerializer(Serializer):
             write = _converting(self._to_dict, write)
         if self._frame is not None:
             write = _framing(write, self._frame, schema_id)
-        self._known.remember(key, write, len(schema.schema_str) + sum(map(len, texts.values())))
         return write
 
     def _resolve(

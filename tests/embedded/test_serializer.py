@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import linecache
 import os
 import pickle
 import subprocess
@@ -944,3 +945,24 @@ def test_a_fork_during_a_request_does_not_hold_the_child(schema_registry: Schema
 def test_a_lock_held_at_the_fork_does_not_hold_the_child(schema_registry: SchemaRegistryServer) -> None:
     assert run(FORK_IN_A_LOCK, schema_registry.url) == 0
     assert "child" in subjects(schema_registry)
+
+
+def test_a_schema_of_many_topics_is_compiled_once(schema_registry: SchemaRegistryServer) -> None:
+    def compiled() -> int:
+        return sum(name.startswith("<writer") for name in linecache.cache)
+
+    with AvroSerializer({"url": schema_registry.url}, ORDER) as serializer:
+        before = compiled()
+        written = {serializer(ONE, context(topic)) for topic in "abcde" for context in (key, value)}
+        assert compiled() == before + 1
+    assert written == {b"\0\0\0\0\1\2"}
+    assert len(schema_registry.registrations) == 10
+
+
+def test_a_schema_with_another_id_elsewhere_is_written_with_that(schema_registry: SchemaRegistryServer) -> None:
+    def its_own(exchange: Exchange) -> None:
+        answer(200, f'{{"id":{ord(exchange.request.path[10])}}}').play(exchange)
+
+    schema_registry.fail_always(Fault("an id for each topic", its_own))
+    with AvroSerializer({"url": schema_registry.url}, ORDER) as serializer:
+        assert [serializer(ONE, value(topic)) for topic in "ab"] == [b"\0\0\0\0\x61\2", b"\0\0\0\0\x62\2"]
