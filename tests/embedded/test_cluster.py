@@ -12,9 +12,9 @@ from http.client import HTTPConnection
 
 import pytest
 
-from kafka_sr_retry import Schema, SchemaRegistryClient
+from kafka_sr_retry import RegistryUnavailableError, Schema, SchemaRegistryClient
 from kafka_sr_retry.events import AttemptEvent, Event
-from kafka_sr_retry.testing import SchemaRegistryCluster, SchemaRegistryServer
+from kafka_sr_retry.testing import SchemaRegistryCluster, SchemaRegistryServer, faults
 
 SCHEMA = '{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}'
 ORDER = Schema(SCHEMA)
@@ -113,3 +113,24 @@ def test_a_paused_leader_costs_no_message(leader_first: bool, subjects: int) -> 
             assert cluster.took_over is not None
     ended = [event for event in events if isinstance(event, AttemptEvent) and "nor to others" in event.detail]
     assert bool(ended) == (subjects > 1), "once one has hung, the others there are asked elsewhere"
+
+
+def test_readers_and_who_has_no_time_left_are_not_sent_elsewhere() -> None:
+    events: list[Event] = []
+    with SchemaRegistryServer() as first, SchemaRegistryServer() as second, ThreadPoolExecutor(8) as threads:
+        second.register("known", SCHEMA)
+        first.fail_always(faults.hang())
+        conf = {"url": [first.url, second.url], "request.timeout.ms": 2000, "event_cb": events.append}
+        with SchemaRegistryClient(conf) as client:
+            asked = [threads.submit(client.register_schema, f"subject-{number}", ORDER) for number in range(4)]
+            while len(first.requests) < 4:
+                time.sleep(0.01)
+            wait_until(time.monotonic() + 0.2)
+            reader = threads.submit(client.get_latest_version, "known")
+            late = threads.submit(client.register_schema, "late", ORDER, timeout=2.2)
+            more = threads.submit(client.register_schema, "more", ORDER)
+            assert {future.result(60) for future in [*asked, more]} == {1}
+            assert reader.result(60).schema_id == 1
+            assert isinstance(late.exception(60), (RegistryUnavailableError, type(None)))
+    ended = {event.asked for event in events if isinstance(event, AttemptEvent) and "nor to others" in event.detail}
+    assert ended == {"register a schema under subject 'more'"}
