@@ -25,13 +25,13 @@ lint: $(VENV)/.dev ## style, format and types
 integration: $(VENV)/.dev ## tests on a real Kafka, registry and Prometheus (needs Java, Maven and Prometheus, or your own stack)
 	$(BIN)/pytest tests/integration
 
-benchmark: $(VENV)/.dev ## what a message and a registry without a leader cost, beside the peers (about five minutes)
+benchmark: $(VENV)/.dev ## what a message and a registry without a leader cost, beside the peers (about six minutes)
 	-$(BIN)/pip install --quiet --disable-pip-version-check avroc cavro
 	$(BIN)/python benchmarks/encoding.py
 	$(BIN)/python benchmarks/registration.py
 	$(BIN)/pytest benchmarks -p no:cacheprovider
 
-resilience: $(VENV)/.dev ## both clients on a registry's bad days, in one run (about eight minutes)
+resilience: $(VENV)/.dev ## both clients on a registry's bad days, in one run (about twelve minutes)
 	$(BIN)/python benchmarks/resilience.py
 
 simulation: $(VENV)/.dev ## fleets meet a registry that was down, on a virtual clock (about ten minutes)
