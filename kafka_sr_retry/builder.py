@@ -10,8 +10,9 @@ from confluent_kafka import serialization
 
 from .config import split
 from .errors import ConfigurationError
+from .given import SchemaStr
 from .registry.client import AnyClient
-from .serializer import AvroSerializer, SchemaStr, ToDict
+from .serializer import AvroSerializer, ToDict
 
 __all__ = ["AvroSerializerBuilder"]
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, overload
 
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError, Serializer
 
@@ -16,11 +14,12 @@ from .binding import BoundSerializer
 from .config import PREFIX, SerializerSettings, SplitConf, check_agreement, parse, split
 from .errors import ConfigurationError
 from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
+from .given import SchemaStr, avro_only, given_schema, refuse_rules
 from .registry.asking import FOR_EVER
 from .registry.client import AnyClient, SchemaRegistryClient, ours
 from .registry.memory import Memory
 from .registry.request import RegistryRequest
-from .schema import MAX_ID, RegisteredSchema, Schema, SchemaReference, write_rules
+from .schema import RegisteredSchema, Schema, SchemaReference
 from .subjects import BY_TYPE, AssociatedSubjects, topic_subject_name_strategy
 
 __all__ = ["AvroSerializer"]
@@ -36,29 +35,6 @@ _MOST_REFERRED, _MOST_CHARACTERS, _DEEPEST = 1000, 16 * 1024 * 1024, 100
 _Place = tuple[str, int]
 """(subject, version)."""
 
-
-class _Shape(Protocol):
-    """Confluent's ``Schema``."""
-
-    @property
-    def schema_str(self) -> str | None: ...
-
-    @property
-    def schema_type(self) -> str | None: ...
-
-
-class _RegisteredShape(Protocol):
-    """Confluent's ``RegisteredSchema``."""
-
-    @property
-    def schema_id(self) -> int | None: ...
-
-    @property
-    def schema(self) -> _Shape | None: ...
-
-
-SchemaStr = str | dict[str, Any] | list[Any] | Path | Schema | RegisteredSchema | _Shape | _RegisteredShape
-"""What may be given as ``schema_str``."""
 
 ToDict = Callable[[Any, Any], Any]
 """(object, SerializationContext) -> dict; the context is ``None`` where the caller gave none."""
@@ -92,7 +68,7 @@ class AvroSerializer(Serializer):
                 "to_dict must be callable: to_dict(object, SerializationContext) -> dict", "to_dict"
             )
         self._to_dict = to_dict
-        given = None if schema_str is None and settings.reads_schema else _schema(schema_str)
+        given = None if schema_str is None and settings.reads_schema else given_schema(schema_str)
         self._given = (given, to_dict, dict(conf or {}))
         self._registered = given if isinstance(given, RegisteredSchema) else None
         self._schema = given.schema if isinstance(given, RegisteredSchema) else given
@@ -282,8 +258,8 @@ class AvroSerializer(Serializer):
 
     def _learn(self, key: str | RegisteredSchema, registered: RegisteredSchema, deadline: float) -> Write:
         """Puts together what each message with this schema goes through."""
-        schema = _avro_only(registered.schema)
-        _refuse_rules(schema)
+        schema = avro_only(registered.schema)
+        refuse_rules(schema)
         texts: dict[_Place, str] = {}
         self._resolve(schema.references, deadline, (), texts)
         characters = len(schema.schema_str) + sum(map(len, texts.values()))
@@ -364,91 +340,3 @@ def _framing(write: Write, frame: Callable[..., bytes], schema_id: SchemaId) -> 
         return message
 
     return framed
-
-
-def _schema(given: Any) -> Schema | RegisteredSchema:
-    """What ``schema_str`` stands for, checked as far as that needs no registry."""
-    if given is None:
-        raise ConfigurationError(
-            "schema_str is required: JSON text, a dict, a Schema or the Path of an .avsc", "schema_str"
-        )
-    try:
-        schema = _read(given)
-        plain = schema.schema if isinstance(schema, RegisteredSchema) else schema
-        _refuse_rules(plain)
-        if not plain.references:  # they need the registry
-            AvroSchema(plain.schema_str)
-        full_name(plain.schema_str)
-        json.dumps(plain.to_dict())
-    except ConfigurationError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"schema_str cannot be sent as a schema: {error}", "schema_str") from error
-    return schema
-
-
-def _read(given: Any) -> Schema | RegisteredSchema:
-    if isinstance(given, str):
-        return Schema(given)
-    if isinstance(given, Path):
-        try:
-            return Schema(given.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"schema_str {str(given)!r} cannot be read: {error}", "schema_str") from error
-    if isinstance(given, (dict, list)):
-        return Schema(json.dumps(given, allow_nan=False))
-    if not hasattr(given, "schema_id"):
-        return _as_ours(given)
-    if type(given.schema_id) is not int or not 0 < given.schema_id <= MAX_ID:
-        raise ConfigurationError(
-            f"schema_str is a RegisteredSchema whose schema_id is {given.schema_id!r}, not a positive int32",
-            "schema_str",
-        )
-    guid = getattr(given, "guid", None)  # that of an older confluent-kafka has none
-    guid = None if guid is None else str(uuid.UUID(str(guid)))
-    return RegisteredSchema(given.schema_id, guid, given.subject, given.version, _as_ours(given.schema))
-
-
-def _refuse_rules(schema: Schema) -> None:
-    rules = write_rules(schema)
-    if rules:
-        raise ConfigurationError(
-            f"the schema has rules for writing ({', '.join(rules)}), and its data must not go out without them: use "
-            "Confluent's AvroSerializer with kafka_sr_retry.confluent.SchemaRegistryClient",
-            "schema_str",
-        )
-
-
-def _as_ours(schema: Any) -> Schema:
-    """Confluent's ``Schema``, known by its shape."""
-    if not hasattr(schema, "schema_str") or not hasattr(schema, "schema_type"):
-        raise ConfigurationError(
-            f"schema_str must be JSON text, a dict, a list, a Schema, a RegisteredSchema or a Path, not "
-            f"{type(schema).__name__}",
-            "schema_str",
-        )
-    if not isinstance(schema.schema_str, str):
-        raise ConfigurationError(
-            f"schema_str is a Schema whose text is of type {type(schema.schema_str).__name__}", "schema_str"
-        )
-    if isinstance(schema, Schema):
-        ours = schema
-    elif hasattr(schema, "to_dict"):
-        ours = Schema.from_dict(schema.to_dict())
-    else:  # confluent-kafka before 2.7
-        references = [SchemaReference(r.name, r.subject, r.version) for r in schema.references or ()]
-        ours = Schema(schema.schema_str, schema.schema_type, tuple(references))
-    for reference in ours.references:
-        name, subject, version = reference.name, reference.subject, reference.version
-        if not all(isinstance(text, str) and text.strip(".") for text in (name, subject)) or type(version) is not int:
-            raise ConfigurationError(
-                f"schema_str has a reference that is not of a name, a subject and a version: {reference!r}",
-                "schema_str",
-            )
-    return _avro_only(ours)
-
-
-def _avro_only(schema: Schema) -> Schema:
-    if schema.schema_type != "AVRO":
-        raise ConfigurationError(f"the schema is of type {schema.schema_type}, not AVRO", "schema_str")
-    return schema
