@@ -136,8 +136,8 @@ class _RestClient:
                 check = answers.registered(unquote(subject), schema, normalized=reformatted)
                 operation = "register" if writes else "look_up"
                 if writes:
-                    look_up = partial(self._request, method, f"subjects/{subject}", query, body)
-                    or_else = lambda: replace(look_up(), operation="register")  # noqa: E731
+                    look_up = self._request(method, f"subjects/{subject}", query, body)
+                    or_else = partial(replace, look_up, operation="register")
             case "POST", "compatibility", *_:
                 writes, operation, check = False, "compatibility", answers.is_compatible
             case ("GET", "subjects", subject, "metadata") | ("GET", "subjects", subject, "versions", _):

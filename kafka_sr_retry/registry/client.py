@@ -7,6 +7,7 @@ import operator
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from numbers import Real
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -128,7 +129,7 @@ class SchemaRegistryClient:
             operation="register",
             expects=answers.registered(subject, schema, normalized=normalize_schemas),
             registers=True,
-            or_else=lambda: self._look_up(subject, schema, normalize_schemas, instead=True),
+            or_else=partial(_look_up, subject, schema, normalize_schemas, instead=True),
         )
         return self._ask(request, timeout)
 
@@ -143,7 +144,7 @@ class SchemaRegistryClient:
         timeout: float | None = None,
     ) -> RegisteredSchema:
         """Where ``schema`` is registered under ``subject_name``; ``SchemaNotFoundError`` where it is not."""
-        request = self._look_up(self._subject(subject_name), schema, normalize_schemas, fmt, deleted)
+        request = _look_up(self._subject(subject_name), schema, normalize_schemas, fmt, deleted)
         return self._ask(request, timeout)
 
     def get_schema(
@@ -307,31 +308,6 @@ class SchemaRegistryClient:
             raise ConfigurationError(f"a subject must be a text that is more than dots, not {name!r}", "subject_name")
         return name if name.startswith(":.") else (self._settings.context or "") + name
 
-    def _look_up(
-        self,
-        subject: str,
-        schema: Schema,
-        normalize: bool,
-        fmt: str | None = None,
-        deleted: bool = False,
-        *,
-        instead: bool = False,
-    ) -> RegistryRequest[RegisteredSchema]:
-        """``instead``: of a registration, and so a part of it."""
-        return RegistryRequest.build(
-            "POST",
-            f"/subjects/{_quoted(subject)}",
-            query={
-                "normalize": bool(normalize) or None,
-                "deleted": bool(deleted) or None,
-                "format": _format(fmt, "fmt"),
-            },
-            content=_wire(schema),
-            asked=f"look a schema up under subject {subject!r}",
-            operation="register" if instead else "look_up",
-            expects=answers.registered(subject, schema, normalized=normalize or fmt is not None),
-        )
-
     def _version(
         self, subject_name: str, version: int | str, deleted: bool = False, fmt: str | None = None
     ) -> RegistryRequest[RegisteredSchema]:
@@ -371,6 +347,31 @@ def _quoted(part: str) -> str:
         return quote(part, safe="")
     except (UnicodeEncodeError, TypeError) as error:
         raise ConfigurationError(f"{part!r} cannot stand in a request to the registry: {error}") from None
+
+
+def _look_up(
+    subject: str,
+    schema: Schema,
+    normalize: bool,
+    fmt: str | None = None,
+    deleted: bool = False,
+    *,
+    instead: bool = False,
+) -> RegistryRequest[RegisteredSchema]:
+    """``instead``: of a registration, and so a part of it."""
+    return RegistryRequest.build(
+        "POST",
+        f"/subjects/{_quoted(subject)}",
+        query={
+            "normalize": bool(normalize) or None,
+            "deleted": bool(deleted) or None,
+            "format": _format(fmt, "fmt"),
+        },
+        content=_wire(schema),
+        asked=f"look a schema up under subject {subject!r}",
+        operation="register" if instead else "look_up",
+        expects=answers.registered(subject, schema, normalized=normalize or fmt is not None),
+    )
 
 
 def _wire(schema: Schema) -> dict[str, Any]:
