@@ -619,10 +619,7 @@ def test_closing_the_client_ends_the_wait_for_a_token(world: World) -> None:
     lost, _ = at_once(2, call)
     assert isinstance(lost, RegistryUnavailableError)
     assert "closed" in str(lost)
-    ours = [thread for thread in threading.enumerate() if thread.name.startswith("kafka-sr-retry")]
-    for thread in set(ours) - before:
-        thread.join(GUARD)
-        assert not thread.is_alive()
+    until(lambda: not any(thread.name.startswith("kafka-sr-retry") for thread in {*threading.enumerate()} - before))
 
 
 def test_a_token_servers_redirect_to_another_origin_gets_no_secret(world: World) -> None:
