@@ -88,8 +88,8 @@ class Outage:
         )
 
     def spend(self, now: float, wait: Callable[[int, float], float]) -> Outage:
-        """After a call that has waited for its end in vain."""
-        if self.over(now) or self.spent is not None:
+        """After a call that has waited for its end in vain. How long a rest is that was asked for is known."""
+        if self.over(now) or self.spent is not None or (self.resting and now < self.not_before):
             return self
         until = now + wait(max(self.waits, OPENS_AFTER + 1), now - self.since)
         return replace(self, spent=now, not_before=max(self.not_before, until))
@@ -183,10 +183,10 @@ class Call:
     refused: set[str] = field(default_factory=set)
     turned_away: bool = False
 
-    def waited_out(self, now: float) -> bool:
-        """Whether it had the whole time, and has used most of it."""
-        whole = self.deadline - self.began >= WHOLE * self.whole
-        return whole and now - self.began > self.deadline - now and not self.turned_away
+    @property
+    def had_time(self) -> bool:
+        """Whether it had as much as calls have."""
+        return self.deadline - self.began >= WHOLE * self.whole and not self.turned_away
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +216,12 @@ class Stop:
     Attributes:
         why: in words.
         retry_after: seconds until another makes sense, ``None`` where that is unknown.
+        late: whether its time is over, or will be before the next attempt is due.
     """
 
     why: str
     retry_after: float | None = None
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class Outages:
             if self._line.leave(call) and self.outage(step.endpoint).open:
                 self.stirred += len(self.urls) > 1  # it may have been the first in line for another endpoint too
             self._take(call, step.endpoint, now)
-        elif isinstance(step, Stop) and call.waited_out(now):
+        elif isinstance(step, Stop) and step.late and call.had_time:
             self._spend(call, now)
         return step
 
@@ -246,7 +246,7 @@ class Outages:
         if len(call.refused) > 1:
             return Stop("two endpoints have refused")
         if now >= call.deadline:
-            return Stop("total.timeout.ms is over", retry_after)
+            return Stop("total.timeout.ms is over", retry_after, late=True)
         if call.again is not None:
             return Ask(call.again)
         if call.asked:
@@ -272,7 +272,7 @@ class Outages:
         if all(any(g.spent is not None and call.began >= g.spent for g in gate) for gate in gates):
             return Stop("the outage goes on", retry_after)
         if len(due) == len(gates) and min(due) >= call.deadline:
-            return Stop("the next attempt would come after total.timeout.ms", retry_after)
+            return Stop("the next attempt would come after total.timeout.ms", retry_after, late=True)
         self._line.join(call, (WRITES,) if held else tuple(urls))
         times = [at for at in due if at > now]
         if not held:

@@ -1202,3 +1202,22 @@ def test_none_is_ended_where_something_was_answered_meanwhile_or_there_is_no_oth
     world.now += 1.0
     world.report(bad, A, Action.NEXT, blame=Blame.QUESTION, hung=True)
     assert not world.outages.holds.hanging
+
+
+@pytest.mark.parametrize("total", [0.8, 1.0, 1.5, 30.0])
+@pytest.mark.parametrize("random", [number / 20 for number in range(20)])
+def test_a_call_that_ends_before_the_next_attempt_is_due_has_waited_its_time(random: float, total: float) -> None:
+    world = World(A, random=random)
+
+    def in_vain() -> float:
+        call, began = world.call(seconds=0.95 * total, whole=total), world.now
+        while not isinstance(step := world.plan(call), Stop):
+            if isinstance(step, Ask):
+                world.report(call, A, Action.NEXT, blame=Blame.QUESTION)
+            else:
+                world.now = step.until
+        world.leave(call)
+        return world.now - began
+
+    assert in_vain() > 0.0
+    assert in_vain() == 0.0
