@@ -133,8 +133,11 @@ class _Source:
         tail = [
             "    except AvroEncodingError:",
             "        raise",
-            "    except Exception:",
+            "    except SURPRISES:",
             "        pass",
+            "    except Exception:  # a signal handler's, unless the value is at fault",
+            "        other(value, ctx)",
+            "        raise",
             f"    {self._bail}",
         ]
         text = [*head, *lines, *tail]
@@ -435,6 +438,8 @@ def _helpers() -> dict[str, Any]:
         "YES": b"\1",
         "NO": b"\0",
         "EMPTY": b"",
+        "SURPRISES": (Other, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+        + (struct.error,),
     }
 
 

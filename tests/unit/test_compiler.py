@@ -15,7 +15,7 @@ from array import array
 from collections import ChainMap, OrderedDict, UserDict, UserList, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, make_dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
 from io import BytesIO
@@ -943,11 +943,41 @@ def test_the_text_can_be_read() -> None:
         return join(p)
     except AvroEncodingError:
         raise
-    except Exception:
+    except SURPRISES:
         pass
+    except Exception:  # a signal handler's, unless the value is at fault
+        other(value, ctx)
+        raise
     return other(value, ctx)
 """
     )
+
+
+class Zone(tzinfo):
+    """Raises what it is given, as a signal handler may at any moment."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+
+    def utcoffset(self, when: Any) -> timedelta:
+        if self.errors:
+            raise self.errors.pop()
+        return timedelta()
+
+
+def test_what_the_value_is_not_at_fault_for_is_not_swallowed() -> None:
+    schema = {"type": "long", "logicalType": "timestamp-millis"}
+
+    def moment(*errors: Exception) -> datetime:
+        return datetime(2026, 11, 26, tzinfo=Zone(*errors))
+
+    write = AvroSchema(json.dumps(schema)).writer(PREFIX)
+    expected = write(moment(), None)
+    with pytest.raises(RuntimeError, match="once"):
+        write(moment(RuntimeError("once")), None)
+    assert write(moment(ValueError("once")), None) == expected
+    with pytest.raises(AvroEncodingError):
+        write(moment(*[RuntimeError("always")] * 100), None)
 
 
 def test_tracebacks_show_the_text_as_long_as_the_function_lives() -> None:
