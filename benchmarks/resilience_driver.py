@@ -149,6 +149,16 @@ def _listen(pipes: Sequence[Connection], until: float) -> Iterator[Done]:
                 talking.discard(pipe)
 
 
+def _prepared(contender: str, healthy_url: str, conf: Mapping[str, str], known: Sequence[str]) -> Serialize:
+    """A serializer that knows these topics, after all imports."""
+    make = {"confluent": _confluent, "ours": _ours}[contender]
+    _call(make({"url": healthy_url}), "imports")
+    serialize = make(conf)
+    for topic in known:
+        _call(serialize, topic)
+    return serialize
+
+
 def _perform(
     pipe: Connection,
     contender: str,
@@ -158,11 +168,7 @@ def _perform(
     lanes: Sequence[Lane],
 ) -> None:
     """The process: ready, go, one `Done` for each message, the end."""
-    make = {"confluent": _confluent, "ours": _ours}[contender]
-    _call(make({"url": healthy_url}), "imports")
-    serialize = make(conf)
-    for topic in known:
-        _call(serialize, topic)
+    serialize = _prepared(contender, healthy_url, conf, known)
     pipe.send("ready")
     pipe.recv()
     telling = threading.Lock()
@@ -191,9 +197,7 @@ def _fork(
     lanes: Sequence[Lane],
 ) -> None:
     """The process whose children make the messages: one `Done` for each, the end."""
-    serialize = {"confluent": _confluent, "ours": _ours}[contender](conf)
-    for topic in known:
-        _call(serialize, topic)
+    serialize = _prepared(contender, healthy_url, conf, known)
     fork = ctypes.PyDLL(None).fork
     children = []
     for lane in lanes:

@@ -73,7 +73,10 @@ class SchemaRegistryCluster:
     def _wait(self, exchange: Exchange) -> None:
         while self._paused and not exchange.left() and not exchange.wait(_LOOK):
             pass
-        exchange.connection.end() if exchange.left() else exchange.send(exchange.real_answer())
+        if exchange.left():
+            exchange.connection.end()
+        else:
+            exchange.send(exchange.real_answer())
 
     def _hold(self, exchange: Exchange) -> None:
         with self._lock:

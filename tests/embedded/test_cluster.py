@@ -39,6 +39,17 @@ def wait_until(moment: float) -> None:
         time.sleep(0.01)
 
 
+def waits_until_the_leader_resumes(cluster: SchemaRegistryCluster, node: SchemaRegistryServer) -> None:
+    before = len(node.requests)
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(ask, node, "new")
+        while len(node.requests) == before:
+            time.sleep(0.01)
+        assert not asked.done()
+        cluster.resume_leader()
+        assert asked.result(60) == 200
+
+
 def test_both_nodes_have_the_same_schemas(cluster: SchemaRegistryCluster) -> None:
     assert [ask(cluster.leader, "one"), ask(cluster.follower, "two")] == [200, 200]
     assert cluster.leader.register("two", SCHEMA) == cluster.follower.register("one", SCHEMA) == 1
@@ -48,26 +59,14 @@ def test_a_paused_leader_takes_connections_and_answers_when_it_resumes(cluster: 
     cluster.pause_leader()
     socket.create_connection(("127.0.0.1", cluster.leader.port)).close()
     assert ask(cluster.leader, "orders", until=0.1) is None
-    with ThreadPoolExecutor() as threads:
-        asked = threads.submit(ask, cluster.leader, "orders")
-        while len(cluster.leader.requests) < 2:
-            time.sleep(0.01)
-        assert not asked.done()
-        cluster.resume_leader()
-        assert asked.result(60) == 200
+    waits_until_the_leader_resumes(cluster, cluster.leader)
 
 
 def test_a_follower_answers_what_it_knows_and_holds_what_is_new(cluster: SchemaRegistryCluster) -> None:
     cluster.leader.register("known", SCHEMA)
     cluster.pause_leader()
     assert ask(cluster.follower, "known") == 200
-    with ThreadPoolExecutor() as threads:
-        asked = threads.submit(ask, cluster.follower, "new")
-        while len(cluster.follower.requests) < 2:
-            time.sleep(0.01)
-        assert not asked.done()
-        cluster.resume_leader()
-        assert asked.result(60) == 200
+    waits_until_the_leader_resumes(cluster, cluster.follower)
     assert cluster.took_over is None
 
 
