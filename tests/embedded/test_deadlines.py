@@ -70,7 +70,7 @@ def later(call: Any) -> tuple[threading.Thread, list[Any]]:
     return thread, found
 
 
-SLOW = [hang(), drip(0.05), drip(0.05, head=True)]
+SLOW = [hang(), drip(0.5), drip(0.1, head=True)]
 
 
 @pytest.mark.parametrize("fault", SLOW, ids=lambda fault: fault.name)
@@ -79,7 +79,7 @@ def test_the_request_timeout_bounds_the_whole_answer(
 ) -> None:
     slow.fail_always(fault)
     events: list[Any] = []
-    client = client_of(stack, slow.url, good.url, events=events, request_timeout_ms=200)
+    client = client_of(stack, slow.url, good.url, events=events, request_timeout_ms=1000)
 
     assert client.register_schema("s", ORDER) == 200
     assert client.register_schema("t", ORDER) == 200
@@ -100,7 +100,7 @@ def test_redirects_share_the_attempts_time(
     slow.fail_always(redirect(away.url))
     away.fail_always(hang())
     events: list[Any] = []
-    client = client_of(stack, slow.url, good.url, events=events, request_timeout_ms=200)
+    client = client_of(stack, slow.url, good.url, events=events, request_timeout_ms=1000)
 
     assert client.register_schema("s", ORDER) == 200
     assert outcomes(events) == ["timeout", "success"]
@@ -111,11 +111,11 @@ def test_redirects_share_the_attempts_time(
 def test_the_total_timeout_ends_a_call(stack: ExitStack, slow: SchemaRegistryServer, fault: Fault) -> None:
     slow.fail_always(fault)
     events: list[Any] = []
-    client = client_of(stack, slow.url, events=events, total_timeout_ms=400)
+    client = client_of(stack, slow.url, events=events, total_timeout_ms=2000)
     with pytest.raises(RegistryUnavailableError, match=r"total\.timeout\.ms") as caught:
         client.register_schema("orders-value", ORDER)
 
-    assert caught.value.attempts == len(slow.requests) >= 1
+    assert 1 <= len(slow.requests) <= caught.value.attempts  # the last may end before the server has read it
     assert (caught.value.retriable, caught.value.url) == (True, slow.url)
     assert "orders-value" in str(caught.value)
     assert [event.attempts for event in events if isinstance(event, GiveUpEvent)] == [caught.value.attempts]
@@ -186,7 +186,7 @@ def test_a_name_look_up_that_hangs_goes_on_with_the_next_endpoint(
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     events: list[Any] = []
     url = f"http://slow.invalid:{slow.port}"
-    client = client_of(stack, url, good.url, events=events, request_timeout_ms=200)
+    client = client_of(stack, url, good.url, events=events, request_timeout_ms=1000)
 
     assert client.register_schema("s", ORDER) == 200
     assert client.register_schema("t", ORDER) == 200
