@@ -9,7 +9,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 import uuid
 import weakref
 from collections import Counter
@@ -30,6 +29,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from servers import TokenServer
+from waiting import until
 
 from kafka_sr_retry import AvroSerializerBuilder, Schema, SchemaRegistryClient, SchemaRegistryError
 from kafka_sr_retry.events import (
@@ -551,8 +551,7 @@ def test_no_span_is_kept(schema_registry: SchemaRegistryServer) -> None:
     conf = {"url": schema_registry.url, "event_cb": OpenTelemetryInstrumentation(tracers)}
     with SchemaRegistryClient(conf, clock=SkippingClock()) as client:
         fails(lambda: client.register_schema("orders-value", ORDER))
-        while any(thread.name.startswith("kafka-sr-retry") for thread in threading.enumerate()):
-            time.sleep(0.01)
+        until(lambda: not any(thread.name.startswith("kafka-sr-retry") for thread in threading.enumerate()))
         gc.collect()
         assert [span() for span in begun] == [None] * 5
 

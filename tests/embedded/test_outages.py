@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from clocks import FastClock
+from waiting import until
 
 from kafka_sr_retry import RegistryUnavailableError, Schema, SchemaRegistryClient
 from kafka_sr_retry.events import AttemptEvent, BreakerEvent, Event, FailoverEvent
@@ -104,8 +104,7 @@ def test_a_known_subject_is_not_delayed_by_one_that_hangs(
     schema_registry.fail_always(faults.hang(), matching=lambda request: "hanging" in request.path)
     with ThreadPoolExecutor(1) as threads:
         hanging = threads.submit(client.register_schema, "hanging", ORDER)
-        while len(schema_registry.requests) < 2:
-            time.sleep(0.001)
+        until(lambda: len(schema_registry.requests) >= 2)
         assert client.register_schema("known", ORDER) == 1
         assert client.register_schema("another", ORDER) == 1
         assert not hanging.done()

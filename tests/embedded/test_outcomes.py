@@ -7,7 +7,6 @@ import errno
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from email.utils import formatdate
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from clocks import FastClock
 from urllib3.connectionpool import HTTPConnectionPool
+from waiting import until
 
 from kafka_sr_retry import RegisteredSchema, Schema, SchemaRegistryClient
 from kafka_sr_retry.errors import (
@@ -255,7 +255,7 @@ FAILED_ENDPOINTS = [
 @pytest.mark.parametrize("fault", FAILED_ENDPOINTS, ids=lambda fault: fault.name)
 def test_a_failed_endpoint_hands_on_to_the_next_at_once(two: Registries, fault: Fault) -> None:
     two.a.fail_next(fault)
-    client = two.client(request_timeout_ms=300)
+    client = two.client(request_timeout_ms=800)
 
     assert client.register_schema("s", ORDER) == 200
     assert two.counts == (1, 1)
@@ -265,7 +265,7 @@ def test_a_failed_endpoint_hands_on_to_the_next_at_once(two: Registries, fault: 
 @pytest.mark.parametrize("fault", FAILED_ENDPOINTS, ids=lambda fault: fault.name)
 def test_a_failed_endpoint_that_is_alone_is_asked_again(two: Registries, fault: Fault) -> None:
     two.a.fail_next(fault)
-    client = two.client(two.a.url, request_timeout_ms=300)
+    client = two.client(two.a.url, request_timeout_ms=800)
 
     assert client.register_schema("s", ORDER) == 100
     assert two.counts == (2, 0)
@@ -278,7 +278,7 @@ def test_a_failed_endpoint_that_is_alone_is_asked_again(two: Registries, fault: 
     ids=lambda fault: fault.name,
 )
 def test_what_comes_over_a_kept_alive_connection_is_no_excuse(two: Registries, fault: Fault) -> None:
-    client = two.client(request_timeout_ms=300)
+    client = two.client(request_timeout_ms=800)
     client.register_schema("first", ORDER)
     two.a.fail_next(fault)
 
@@ -494,8 +494,7 @@ def test_while_there_is_no_leader_known_schemas_and_reads_are_served(two: Regist
     with two.a.leaderless():
         waiting = threading.Thread(target=lambda: (client.register_schema("new", ORDER), released.set()), daemon=True)
         waiting.start()
-        while not [event for event in two.events if isinstance(event, BreakerEvent)]:
-            time.sleep(0.002)
+        until(lambda: [event for event in two.events if isinstance(event, BreakerEvent)])
         two.a.clear_requests()
         assert client.register_schema("known", ORDER) == 100
         assert client.get_schema(100).schema_str == ORDER.schema_str

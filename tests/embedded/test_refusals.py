@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from clocks import ShiftedClock
 from confluent_kafka.serialization import MessageField, SerializationContext
+from waiting import until
 
 from kafka_sr_retry import (
     AvroSerializer,
@@ -181,9 +182,8 @@ def test_the_old_version_serves_while_one_request_refreshes_it(schema_registry: 
     world.clock.shift = 61
     assert [serialize("a", VALUE) for _ in range(20)] == 20 * [b"\0\0\0\0\1\2a"]
     world.await_event(SuccessEvent, 2)
-    while (written := serialize("a", VALUE)) == b"\0\0\0\0\1\2a":
-        pass
-    assert written == b"\0\0\0\0\2\2\2a"
+    until(lambda: serialize("a", VALUE) != b"\0\0\0\0\1\2a")
+    assert serialize("a", VALUE) == b"\0\0\0\0\2\2\2a"
     assert len(schema_registry.requests) == 2
     world.client.close()
 
