@@ -50,7 +50,7 @@ class Client:
     """A client, and what it did."""
 
     def __init__(self, *urls: str, tokens: str | None = None, **conf: Any) -> None:
-        given = {"url": list(urls), "event_cb": self._hear, "ssl.ca.location": False, "request.timeout.ms": 300}
+        given = {"url": list(urls), "event_cb": self._hear, "ssl.ca.location": False, "request.timeout.ms": 1000}
         given |= {name.replace("_", "."): value for name, value in conf.items()}
         if tokens is not None:
             given |= {**OAUTH, "bearer.auth.issuer.endpoint.url": f"{tokens}/token"}
