@@ -220,7 +220,7 @@ class Walk:
 
     def _steps(self, story: _Story, now: float) -> Steps:
         world, outages, request = self._world, self._world.outages, story.request
-        call = Call(request, request.registers, self.began, self.deadline, world.total_timeout)
+        call = Call(hash(request), request.registers, self.began, self.deadline, world.total_timeout)
         self._call, self._now = call, now
         denied: Access | None = None
         access: Access | None = None

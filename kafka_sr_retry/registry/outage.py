@@ -157,7 +157,7 @@ class Call:
     """One question's walk through the endpoints.
 
     Attributes:
-        question: what is asked; equal for the same question.
+        question: stands for what is asked, and does not hold it: what has failed is remembered for long.
         registers: whether a new schema needs the cluster's leader.
         began: when.
         deadline: when it ends; a caller who joins can move it.

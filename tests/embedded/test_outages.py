@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from clocks import FastClock
@@ -12,6 +14,7 @@ from waiting import until
 
 from kafka_sr_retry import RegistryUnavailableError, Schema, SchemaRegistryClient
 from kafka_sr_retry.events import AttemptEvent, BreakerEvent, Event, FailoverEvent
+from kafka_sr_retry.registry.request import RegistryRequest
 from kafka_sr_retry.registry.timers import Timers
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 
@@ -132,3 +135,18 @@ def test_the_good_endpoint_is_asked_first_from_then_on(schema_registry: SchemaRe
                 assert client.register_schema(f"subject-{number}", ORDER) == 1
         assert len(dead.requests) == 1
     assert sum(isinstance(event, FailoverEvent) for event in listener) == 1
+
+
+@pytest.mark.parametrize("fault", [faults.no_leader(), faults.error(500)], ids=lambda fault: fault.name)
+def test_what_failed_is_remembered_and_not_held(schema_registry: SchemaRegistryServer, fault: faults.Fault) -> None:
+    schema_registry.fail_always(fault, matching=lambda request: "/bad-" in request.path)
+    with SchemaRegistryClient({"url": schema_registry.url, "max.retries": 0}) as client:
+        for number in range(3):
+            with pytest.raises(RegistryUnavailableError):
+                client.register_schema(f"bad-{number}", ORDER)
+            assert client.register_schema(f"good-{number}", ORDER) == 1
+        until(lambda: not [each for each in requests_held() if "/bad-" in each.path])
+
+
+def requests_held() -> list[RegistryRequest[Any]]:
+    return [each for each in gc.get_objects() if isinstance(each, RegistryRequest)]
