@@ -33,6 +33,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
     def __init__(self, host: str, port: int, ssl_context: ssl.SSLContext | None, serve: Serve) -> None:
         self.serve = serve
         self.closing = threading.Event()
+        self.killed = False
         self._host = host
         self._ssl_context = ssl_context
         self._connections: dict[Any, threading.Thread] = {}
@@ -44,8 +45,12 @@ class HttpServer(socketserver.ThreadingTCPServer):
     def port(self) -> int:
         return int(self.server_address[1])
 
-    def close(self) -> None:
-        """Stop listening and end all connections; whoever waits for ``closing`` wakes up at once."""
+    def close(self, *, kill: bool = False) -> None:
+        """Stop listening and end all connections; whoever waits for ``closing`` wakes up at once.
+
+        ``kill``: as the end of a process does it. No byte of an answer goes out any more, connections are reset.
+        """
+        self.killed = kill
         self.closing.set()
         # Wakes the accepting thread, which blocks until someone connects.
         with contextlib.suppress(OSError):
@@ -54,7 +59,8 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self.server_close()
         for connection, thread in list(self._connections.items()):
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                # It wakes whoever reads; what ends the other half is sent by the connection's own thread.
+                connection.shutdown(socket.SHUT_RD if kill else socket.SHUT_RDWR)
             thread.join(timeout=5)
 
     def _accept(self) -> None:
@@ -76,7 +82,10 @@ class HttpServer(socketserver.ThreadingTCPServer):
         thread.start()
 
     def shutdown_request(self, request: Any) -> None:
-        super().shutdown_request(request)
+        if self.killed:
+            _reset(request)
+        else:
+            super().shutdown_request(request)
         self._connections.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -94,6 +103,8 @@ class Connection(BaseHTTPRequestHandler):
 
     def write(self, data: bytes) -> None:
         """Send ``data`` as it is."""
+        if self.server.killed:
+            raise ConnectionResetError("the server was killed")
         self.wfile.write(data)
 
     def end(self) -> None:
@@ -103,10 +114,8 @@ class Connection(BaseHTTPRequestHandler):
     def reset(self) -> None:
         """End the connection with a RST: the client's system throws away what it has not read yet."""
         self.end()
-        with contextlib.suppress(OSError):
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         # Before the server shuts it down, which would send a FIN first.
-        self.connection.close()
+        _reset(self.connection)
 
     def left(self) -> bool:
         """Whether the client, which says nothing while it waits for an answer, has closed the connection."""
@@ -138,3 +147,9 @@ class Connection(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         pass
+
+
+def _reset(connection: Any) -> None:
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()

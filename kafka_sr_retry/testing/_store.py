@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import uuid
@@ -55,6 +56,24 @@ class Version:
     deleted: bool = False
 
 
+@dataclass(frozen=True)
+class WriteFailure:
+    """Why nothing can be written: ``error_code`` of a 500, and its message, in which ``{}`` is what was to be done.
+
+    ``of_known``: not even a registration is answered that would change nothing.
+    """
+
+    error_code: int
+    message: str
+    of_known: bool = False
+
+    def error(self, what: str) -> RegistryError:
+        return RegistryError(500, self.error_code, self.message.format(what))
+
+
+NO_LEADER = WriteFailure(50003, "Error while forwarding {} request to the leader")
+
+
 class SchemaStore:
     """Subjects, versions, ids, configuration and modes. Not thread-safe.
 
@@ -65,13 +84,26 @@ class SchemaStore:
     """
 
     def __init__(self, first_id: int = 1) -> None:
-        self.has_leader = True
+        self.failure: WriteFailure | None = None
         self._ids = itertools.count(first_id)
         self._schemas: dict[str, StoredSchema] = {}
         self._subjects: dict[str, dict[int, Version]] = {}
         self._refusing: set[str] = set()
         self._configs: dict[str | None, dict[str, Json]] = {None: {"compatibilityLevel": "BACKWARD"}}
         self._modes: dict[str | None, str] = {None: "READWRITE"}
+
+    def failing(self, failure: WriteFailure | None) -> SchemaStore:
+        """The same schemas, seen from where nothing can be written."""
+        view = copy.copy(self)
+        view.failure = failure or self.failure
+        return view
+
+    def snapshot(self) -> SchemaStore:
+        """What is there now, whatever happens later."""
+        taken = copy.copy(self)
+        taken._schemas, taken._configs, taken._modes = dict(self._schemas), dict(self._configs), dict(self._modes)
+        taken._subjects = {subject: dict(versions) for subject, versions in self._subjects.items()}
+        return taken
 
     # -- registering ------------------------------------------------------------------------------
 
@@ -81,13 +113,15 @@ class SchemaStore:
         A schema that the subject has already is answered without the leader and in any mode, as Confluent's
         ``registerOrForward`` does, which looks first.
         """
+        if self.failure and self.failure.of_known:
+            self._require_writable("register schema")
         if known := self.find(subject, request):
             return known
         fields = self._complete(subject, request)
+        self._require_writable("register schema")
         self._check(subject, fields)
         if self._modes.get(subject, self._modes[None]).startswith("READONLY"):
             raise RegistryError(422, 42205, f"Subject {subject} is in read-only mode")
-        self.require_leader("register schema")
         if subject in self._refusing:
             raise RegistryError(
                 409,
@@ -132,11 +166,6 @@ class SchemaStore:
     def refuse_changes(self, subject: str) -> None:
         """From now on a new schema is incompatible under ``subject``."""
         self._refusing.add(subject)
-
-    def require_leader(self, what: str) -> None:
-        """Raise what a follower answers if it cannot forward ``what`` to a leader."""
-        if not self.has_leader:
-            raise RegistryError(500, 50003, f"Error while forwarding {what} request to the leader")
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -235,6 +264,7 @@ class SchemaStore:
         return version.number
 
     def _delete(self, versions: Sequence[Version], permanent: bool, what: str) -> None:
+        self._require_writable(what)
         for version in versions:
             if self.referrers(version):
                 raise RegistryError(
@@ -243,13 +273,13 @@ class SchemaStore:
                     "One or more references exist to the schema {magic=1,keytype=SCHEMA,"
                     f"subject={version.subject},version={version.number}}}.",
                 )
-        self.require_leader(what)
         for version in versions:
             if permanent:
                 del self._subjects[version.subject][version.number]
             else:
                 self._subjects[version.subject][version.number] = replace(version, deleted=True)
-        self._schemas = {key: s for key, s in self._schemas.items() if self.uses(s, deleted=True)}
+        for key in [key for key, schema in self._schemas.items() if not self.uses(schema, deleted=True)]:
+            del self._schemas[key]
 
     # -- configuration and modes; subject None is the global one ----------------------------------
 
@@ -273,7 +303,7 @@ class SchemaStore:
                 "Invalid compatibility level. Valid values are none, backward, forward, full, "
                 "backward_transitive, forward_transitive, and full_transitive",
             )
-        self.require_leader("update config")
+        self._require_writable("update config")
         if "compatibilityLevel" in changes:
             changes["compatibilityLevel"] = level.upper()
         self._configs[subject] = {**self._configs.get(subject, {}), **changes}
@@ -282,7 +312,7 @@ class SchemaStore:
         """The configuration that was deleted."""
         if subject not in self._configs:
             raise _no_subject(subject)
-        self.require_leader("delete config")
+        self._require_writable("delete config")
         old = self._configs.pop(subject)
         self._configs.setdefault(None, {"compatibilityLevel": "BACKWARD"})
         return old
@@ -303,17 +333,21 @@ class SchemaStore:
         if not isinstance(mode, str) or mode.upper() not in MODES:
             message = "Invalid mode. Valid values are READWRITE, READONLY, READONLY_OVERRIDE, and IMPORT"
             raise RegistryError(422, 42204, message)
-        self.require_leader("update mode")
+        self._require_writable("update mode")
         self._modes[subject] = mode.upper()
 
     def delete_mode(self, subject: str) -> str:
         """The mode that was deleted."""
         if subject not in self._modes:
             raise _no_subject(subject)
-        self.require_leader("delete mode")
+        self._require_writable("delete mode")
         return self._modes.pop(subject)
 
     # ---------------------------------------------------------------------------------------------
+
+    def _require_writable(self, what: str) -> None:
+        if self.failure:
+            raise self.failure.error(what)
 
     def _live(self, subject: str) -> list[Version]:
         return _visible(self._subjects.get(subject, {}).values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from urllib.parse import unquote
 from . import _api
 from ._http import Connection, HttpServer
 from ._messages import Answer, RecordedRequest, error_answer
-from ._store import SchemaStore
+from ._store import NO_LEADER, SchemaStore
 from ._upstream import forward
 from .faults import Exchange, Fault
 
@@ -76,6 +77,7 @@ class SchemaRegistryServer:
         self._store = SchemaStore(first_id)
         self._lock = threading.RLock()  # `matching` may look at `requests`
         self._server: HttpServer | None = None
+        self._kept_port: socket.socket | None = None
         self._numbers = itertools.count()
         self._recorded: dict[int, RecordedRequest] = {}
         self._next: list[_Planned] = []
@@ -86,6 +88,7 @@ class SchemaRegistryServer:
     def start(self) -> SchemaRegistryServer:
         """Listen. After a `close` it is the same registry again: same port, same schemas, same plans."""
         if self._server is None:
+            self._give_port_back()
             self._server = HttpServer(self._host, self._port, self._ssl_context, self._serve)
             self._port = self._server.port
         return self
@@ -95,6 +98,23 @@ class SchemaRegistryServer:
         if self._server is not None:
             self._server.close()
             self._server = None
+        self._give_port_back()
+
+    def kill(self) -> None:
+        """End as SIGKILL ends a process: connections are reset, requests under way get no answer, and the port refuses
+        until `start`."""
+        if self._server is not None:
+            self._server.close(kill=True)
+            self._server = None
+            # Bound, but not listening: it refuses, and nobody else is given it.
+            self._kept_port = socket.socket()
+            self._kept_port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._kept_port.bind((self._host, self._port))
+
+    def _give_port_back(self) -> None:
+        if self._kept_port is not None:
+            self._kept_port.close()
+            self._kept_port = None
 
     def __enter__(self) -> SchemaRegistryServer:
         return self.start()
@@ -152,12 +172,12 @@ class SchemaRegistryServer:
         """From now on the cluster has no leader: what would change it is answered 500 with 50003, while reads
         and registrations of a schema that its subject has already go on."""
         with self._schemas() as store:
-            store.has_leader = False
+            store.failure = NO_LEADER
 
     def elect_leader(self) -> None:
         """End what `lose_leader` began."""
         with self._schemas() as store:
-            store.has_leader = True
+            store.failure = None
 
     @contextlib.contextmanager
     def leaderless(self) -> Iterator[None]:
@@ -187,10 +207,6 @@ class SchemaRegistryServer:
         with self._schemas() as store:
             return store.register(subject, {"schema": schema, "references": list(references)}).schema.id
 
-    def _share(self, other: SchemaRegistryServer) -> None:
-        """Be a node of the same cluster."""
-        self._store, self._lock = other._store, other._lock
-
     @contextlib.contextmanager
     def _schemas(self) -> Iterator[SchemaStore]:
         if self._upstream is not None:
@@ -214,16 +230,16 @@ class SchemaRegistryServer:
         exchange = Exchange(request, connection, connection.server.closing, self._answer, note)
         if self.delay:
             exchange.wait(self.delay)
-        if fault:
-            fault.play(exchange)
-        else:
-            exchange.send(exchange.real_answer())
+        (fault.play if fault else self._play)(exchange)
 
     def _take_fault(self, request: RecordedRequest) -> Fault | None:
         for position, planned in enumerate(self._next):
             if planned.meets(request):
                 return self._next.pop(position).fault
         return next((planned.fault for planned in self._always if planned.meets(request)), None)
+
+    def _play(self, exchange: Exchange) -> None:
+        exchange.send(exchange.real_answer())
 
     def _answer(self, request: RecordedRequest) -> Answer:
         if self._authorize and not self._authorize(request.headers):

@@ -1,18 +1,19 @@
-"""Two nodes whose leader is paused: what the embedded cluster does, and that nothing is lost in it."""
+"""The client and the serializer on two nodes of a registry, on a leader's bad days: nothing is lost.
+
+What the nodes themselves do: ``test_cluster_nodes.py``.
+"""
 
 from __future__ import annotations
 
 import json
-import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
-from http.client import HTTPConnection
 
 import pytest
+from confluent_kafka.serialization import MessageField, SerializationContext
 
-from kafka_sr_retry import RegistryUnavailableError, Schema, SchemaRegistryClient
+from kafka_sr_retry import AvroSerializer, RegistryUnavailableError, Schema, SchemaNotFoundError, SchemaRegistryClient
 from kafka_sr_retry.events import AttemptEvent, Event
 from kafka_sr_retry.testing import SchemaRegistryCluster, SchemaRegistryServer, faults
 
@@ -20,18 +21,9 @@ SCHEMA = '{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]
 ORDER = Schema(SCHEMA)
 
 
-@pytest.fixture
-def cluster() -> Iterator[SchemaRegistryCluster]:
-    with SchemaRegistryCluster(takes_over_after=0.2) as cluster:
-        yield cluster
-
-
-def ask(node: SchemaRegistryServer, subject: str, *, until: float = 60.0) -> int | None:
-    """The status of a registration, ``None`` where no answer came until then."""
-    with closing(HTTPConnection("127.0.0.1", node.port, timeout=until)) as connection, suppress(TimeoutError):
-        connection.request("POST", f"/subjects/{subject}/versions", json.dumps({"schema": SCHEMA}))
-        return connection.getresponse().status
-    return None
+def schema(number: int) -> Schema:
+    """One of its own for each number."""
+    return Schema(SCHEMA.replace("Order", f"Order{number}"))
 
 
 def wait_until(moment: float) -> None:
@@ -39,59 +31,127 @@ def wait_until(moment: float) -> None:
         time.sleep(0.01)
 
 
-def waits_until_the_leader_resumes(cluster: SchemaRegistryCluster, node: SchemaRegistryServer) -> None:
-    before = len(node.requests)
-    with ThreadPoolExecutor() as threads:
-        asked = threads.submit(ask, node, "new")
-        while len(node.requests) == before:
-            time.sleep(0.01)
-        assert not asked.done()
-        cluster.resume_leader()
-        assert asked.result(60) == 200
+def pause(seconds: float) -> None:
+    wait_until(time.monotonic() + seconds)
 
 
-def test_both_nodes_have_the_same_schemas(cluster: SchemaRegistryCluster) -> None:
-    assert [ask(cluster.leader, "one"), ask(cluster.follower, "two")] == [200, 200]
-    assert cluster.leader.register("two", SCHEMA) == cluster.follower.register("one", SCHEMA) == 1
+# -- a leader that is gone, and Kafka -------------------------------------------------------------
 
 
-def test_a_paused_leader_takes_connections_and_answers_when_it_resumes(cluster: SchemaRegistryCluster) -> None:
-    cluster.pause_leader()
-    socket.create_connection(("127.0.0.1", cluster.leader.port)).close()
-    assert ask(cluster.leader, "orders", until=0.1) is None
-    waits_until_the_leader_resumes(cluster, cluster.leader)
+def kill(cluster: SchemaRegistryCluster) -> None:
+    cluster.kill_leader()
 
 
-def test_a_follower_answers_what_it_knows_and_holds_what_is_new(cluster: SchemaRegistryCluster) -> None:
-    cluster.leader.register("known", SCHEMA)
-    cluster.pause_leader()
-    assert ask(cluster.follower, "known") == 200
-    waits_until_the_leader_resumes(cluster, cluster.follower)
-    assert cluster.took_over is None
+def terminate(cluster: SchemaRegistryCluster) -> None:
+    cluster.terminate_leader()
 
 
-def test_a_follower_takes_over_where_nobody_writes(cluster: SchemaRegistryCluster) -> None:
-    cluster.pause_leader()
-    wait_until(time.monotonic() + 0.2)
-    assert ask(cluster.follower, "orders") == 200
-    assert cluster.took_over is not None
+def kill_each_in_turn(cluster: SchemaRegistryCluster) -> None:
+    for node in cluster.nodes:
+        cluster.kill(node)
+        while not cluster.has_leader:
+            pause(0.01)
+        cluster.restart(node, lag=0.2)
+        pause(0.6)
 
 
-def test_a_held_write_keeps_a_follower_from_taking_over(cluster: SchemaRegistryCluster) -> None:
-    cluster.pause_leader()
-    with ThreadPoolExecutor() as threads:
-        held = threads.submit(ask, cluster.follower, "held", until=1.0)
-        while not cluster.follower.requests:
-            time.sleep(0.01)
-        wait_until(time.monotonic() + 0.3)
-        assert ask(cluster.follower, "other", until=0.1) is None
-        assert cluster.took_over is None
-        assert held.result(60) is None
-    left = time.monotonic()
-    while ask(cluster.follower, "orders", until=0.1) is None:
-        wait_until(time.monotonic() + 0.3)
-    assert cluster.took_over is not None
-    assert cluster.took_over > left
+def kill_both(cluster: SchemaRegistryCluster) -> None:
+    for node in cluster.nodes:
+        cluster.kill(node)
+    pause(0.5)
+    cluster.restart(cluster.nodes[1])
+
+
+def slow_kafka(cluster: SchemaRegistryCluster) -> None:
+    cluster.pause_kafka()
+    pause(0.5)
+    cluster.start_kafka()
+
+
+def dead_kafka(cluster: SchemaRegistryCluster) -> None:
+    cluster.stop_kafka()
+    pause(0.5)
+    cluster.start_kafka()
+
+
+DAYS = (kill, terminate, kill_each_in_turn, kill_both, slow_kafka, dead_kafka)
+
+
+def bad_days() -> SchemaRegistryCluster:
+    return SchemaRegistryCluster(
+        after_kill=0.6, after_terminate=0.4, after_return=0.3, election=0.2, kafka_timeout=0.05
+    )
+
+
+@pytest.mark.parametrize("day", DAYS)
+@pytest.mark.parametrize("leader_first", [True, False])
+def test_each_new_subject_gets_its_own_id(day: Callable[[SchemaRegistryCluster], None], leader_first: bool) -> None:
+    subjects = {f"subject-{number}": schema(number) for number in range(12)}
+    with bad_days() as cluster, ThreadPoolExecutor(16) as threads:
+        nodes = cluster.nodes if leader_first else cluster.nodes[::-1]
+        with SchemaRegistryClient({"url": [node.url for node in nodes]}) as client:
+            assert client.register_schema("before", ORDER) == 1
+            over = threads.submit(day, cluster)
+            asked = {}
+            for subject, its_schema in subjects.items():
+                asked[subject] = threads.submit(client.register_schema, subject, its_schema)
+                pause(0.05)
+            told = {subject: future.result(60) for subject, future in asked.items()}
+            over.result(60)
+        survivor = cluster.leader
+        assert told == {subject: survivor.register(subject, its.schema_str) for subject, its in subjects.items()}
+        assert sorted(told.values()) == list(range(2, 14)), "each was registered once"
+        sent = {(request.path, request.body) for node in cluster.nodes for request in node.registrations}
+        assert {path: json.loads(body)["schema"] for path, body in sent} == {
+            "/subjects/before/versions": SCHEMA,
+            **{f"/subjects/{subject}/versions": its.schema_str for subject, its in subjects.items()},
+        }
+        assert len(sent) == 13, "each request carried the whole body"
+
+
+def test_known_schemas_need_no_leader() -> None:
+    with SchemaRegistryCluster() as cluster:
+        first, second = cluster.nodes
+        first.register("orders-value", SCHEMA)
+        cluster.kill_leader()
+        serializer = AvroSerializer({"url": cluster.url}, SCHEMA)
+        for number in range(3):
+            message = serializer({"id": number}, SerializationContext("orders", MessageField.VALUE))
+            assert message == b"\0\0\0\0\1" + bytes([2 * number])
+        serializer.close()
+        assert [request.answer for request in second.requests] == [200]
+
+
+def test_what_timed_out_is_registered_once() -> None:
+    with SchemaRegistryCluster(kafka_timeout=0.01) as cluster, ThreadPoolExecutor() as threads:
+        leader = cluster.leader
+        cluster.pause_kafka()
+        with SchemaRegistryClient({"url": cluster.url}) as client:
+            asked = threads.submit(client.register_schema, "orders", ORDER)
+            while len(leader.registrations) < 2:
+                pause(0.01)
+            cluster.start_kafka()
+            assert asked.result(60) == 1
+            assert client.get_latest_version("orders").version == 1
+        assert len({request.body for node in cluster.nodes for request in node.registrations}) == 1
+
+
+def test_a_reader_asks_the_neighbour_of_a_node_that_catches_up() -> None:
+    with SchemaRegistryCluster(after_kill=0.0, after_return=0.0) as cluster:
+        first, second = cluster.nodes
+        cluster.kill_leader()
+        second.register("orders", SCHEMA)
+        cluster.restart(first, lag=3600)
+        with SchemaRegistryClient({"url": cluster.url}) as client:
+            assert client.get_latest_version("orders").schema_id == 1
+            assert client.lookup_schema("orders", ORDER).schema_id == 1
+            with pytest.raises(SchemaNotFoundError):
+                client.get_latest_version("nothing")
+        assert [request.answer for request in first.requests] == [404, 404]
+        assert [request.answer for request in second.requests] == [200, 200, 404], "the one that knew is asked first"
+
+
+# -- a leader that hangs --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("leader_first", [True, False])
@@ -99,7 +159,7 @@ def test_a_held_write_keeps_a_follower_from_taking_over(cluster: SchemaRegistryC
 def test_a_paused_leader_costs_no_message(leader_first: bool, subjects: int) -> None:
     events: list[Event] = []
     with SchemaRegistryCluster(takes_over_after=0.8) as cluster:
-        nodes = (cluster.leader, cluster.follower) if leader_first else (cluster.follower, cluster.leader)
+        nodes = cluster.nodes if leader_first else cluster.nodes[::-1]
         conf = {"url": [node.url for node in nodes], "request.timeout.ms": 1000, "total.timeout.ms": 30_000}
         with SchemaRegistryClient({**conf, "event_cb": events.append}) as client, ThreadPoolExecutor(16) as threads:
             assert client.register_schema("before", ORDER) == 1
