@@ -165,3 +165,80 @@ def test_the_demo_fails_if_a_single_row_is_lost(
     shown = capsys.readouterr()
     assert "missing or differ" in shown.err
     assert "2010/01/01 03:00" in shown.out
+
+
+# -- a registry's leader is killed ------------------------------------------------------------------
+
+
+def python(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *args],
+        capture_output=True, encoding="utf-8", timeout=120, env=os.environ | {"COLUMNS": "80"},
+    )  # fmt: skip
+
+
+def scores(output: str, name: str) -> list[str]:
+    (row,) = re.findall(rf"^│ {name} +│(.*)│$", output, re.MULTILINE)
+    return [cell.strip() for cell in row.split("│")]
+
+
+def test_nothing_of_ours_is_lost_when_a_leader_is_killed() -> None:
+    shown = command("--cluster", "--seconds", "0.5")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stderr == ""
+    happened = re.findall(r"^[\d.]+ s +(\S+) +(.*?) *$", shown.stdout, re.MULTILINE)
+    assert "leads, and is killed" in happened[0][1]
+    order = [topic for topic, _ in happened]
+    assert sorted(order) == ["-", "-", *(f"{name}-{n}" for name in ("confluent", "ours") for n in range(1, 6))]
+    (elected,) = (place for place, (_, what) in enumerate(happened) if what.endswith(" leads"))
+    assert all(order.index(f"ours-{number}") > elected for number in range(1, 6))
+    assert {what for topic, what in happened if topic.startswith("ours-")} == {"id 1"}
+    assert scores(shown.stdout, "messages") == ["5", "5"]
+    assert scores(shown.stdout, "lost")[0] == "0"
+    assert int(scores(shown.stdout, "requests")[0]) >= 10
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    assert "\x1b" not in shown.stdout
+
+
+WITHOUT_CONFLUENT = """
+import sys
+sys.modules["confluent_kafka.schema_registry"] = None
+from kafka_sr_retry.cli import main
+main()
+"""
+
+
+def test_without_confluents_client_it_says_how_to_install_it() -> None:
+    shown = python(WITHOUT_CONFLUENT, "demo", "--cluster", "--seconds", "0.2")
+    assert shown.returncode == 0, shown.stderr
+    assert "pip install 'confluent-kafka[avro,schemaregistry]'" in shown.stdout
+    assert scores(shown.stdout, "lost") == ["0"]
+
+
+IMPATIENT = """
+import sys
+from kafka_sr_retry import AvroSerializer
+from kafka_sr_retry.cli.demo import election
+
+def ours(url, stack):
+    conf = {"url": url, "total.timeout.ms": 200, "request.timeout.ms": 200}
+    serializers = [stack.enter_context(AvroSerializer(conf, election.SCHEMA)) for _ in range(election.PRODUCERS)]
+    return election.Client("ours", "AvroSerializer", serializers)
+
+election._ours = ours
+sys.exit(election.run(2.0))
+"""
+
+
+def test_a_single_lost_message_fails_the_demo() -> None:
+    shown = python(IMPATIENT)
+    assert shown.returncode == 1
+    assert shown.stderr.startswith("AvroSerializer lost 5 of 5 messages")
+    assert "RegistryUnavailableError" in shown.stdout
+
+
+@pytest.mark.parametrize("args", [["--cluster", "--rows", "3"], ["--seconds", "3"], ["--cluster", "--seconds", "-1"]])
+def test_options_of_the_cluster_go_together(args: list[str]) -> None:
+    wrong = command(*args)
+    assert wrong.returncode == 2
+    assert "--seconds" in wrong.stderr

@@ -35,6 +35,30 @@ class Attempt:
     answer: str
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a client made of a message: an id, or what its ``error`` says; ``moment``: seconds after the leader's end,
+    ``seconds``: how long it took."""
+
+    client: str
+    topic: str
+    moment: float
+    seconds: float
+    schema_id: int | None
+    error: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A client's messages in all; ``slowest`` in seconds."""
+
+    title: str
+    messages: int
+    lost: int
+    slowest: float
+    requests: int
+
+
 class Screen:
     """The terminal, or what stands in for it."""
 
@@ -90,6 +114,33 @@ class Screen:
                 )
             )
 
+    def outcomes(self) -> None:
+        """The head of what follows the leader's end."""
+        self._moment(*(Text(head, "dim") for head in ("after", "topic", "what its message gets")))
+
+    def happened(self, moment: float, what: str) -> None:
+        """Something that befell the registry."""
+        self._moment(Text(f"{moment:.2f} s"), Text("-"), Text(what, "bold"))
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A message that has just ended."""
+        told = (
+            Text(outcome.error, "bold red") if outcome.schema_id is None else Text(f"id {outcome.schema_id}", "green")
+        )
+        self._moment(Text(f"{outcome.moment:.2f} s"), Text(outcome.topic), told)
+
+    def scores(self, scores: Sequence[Score]) -> None:
+        """The clients side by side."""
+        table = Table()
+        table.add_column()
+        for score in scores:
+            table.add_column(score.title, justify="right")
+        table.add_row("messages", *(str(score.messages) for score in scores))
+        table.add_row("lost", *(Text(str(score.lost), "bold red" if score.lost else "green") for score in scores))
+        table.add_row("slowest", *(f"{score.slowest:.2f} s" for score in scores))
+        table.add_row("requests", *(str(score.requests) for score in scores))
+        self._console.print(table)
+
     def progress(self, what: str, items: Iterable[_T], total: int) -> Iterator[_T]:
         """``items``, with a bar that counts them."""
         columns = TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn()
@@ -126,8 +177,15 @@ class Screen:
             self.say(difference, "red")
 
     def _row(self, *cells: Text) -> None:
+        self._line((2, 21, 5, 8, 6), cells)
+
+    def _moment(self, *cells: Text) -> None:
+        self._line((7, 11), cells)
+
+    def _line(self, widths: Sequence[int], cells: Sequence[Text]) -> None:
+        """What fits these widths, and one more cell."""
         row = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        for width in (2, 21, 5, 8, 6):
+        for width in widths:
             row.add_column(width=width, no_wrap=True)
         row.add_column(ratio=1)
         row.add_row(*cells)

@@ -56,11 +56,15 @@ def _is_under(subject: str, request: RecordedRequest) -> bool:
     return f"/{subject}/" in request.path
 
 
+def reach_loopback() -> None:
+    """What fails on purpose is on loopback, whatever proxy the environment names."""
+    os.environ["no_proxy"] = f"{os.environ.get('no_proxy') or os.environ.get('NO_PROXY', '')},127.0.0.1"
+
+
 @contextmanager
 def servers(bootstrap_servers: str | None, registry_url: str | None) -> Iterator[Servers]:
     """The real ones where they are given, else embedded ones."""
-    # what fails on purpose is on loopback, whatever proxy the environment names
-    os.environ["no_proxy"] = f"{os.environ.get('no_proxy') or os.environ.get('NO_PROXY', '')},127.0.0.1"
+    reach_loopback()
     if bootstrap_servers is None or registry_url is None:
         with KafkaMockCluster() as kafka, SchemaRegistryServer() as registry:
             yield Servers(kafka.bootstrap_servers, registry.url, registry, embedded=True)
