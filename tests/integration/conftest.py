@@ -34,7 +34,7 @@ def kafka_bootstrap_servers(stack_environment: Mapping[str, str]) -> str:
 
 @pytest.fixture(scope="session")
 def registry_url(stack_environment: Mapping[str, str]) -> str:
-    return stack_environment["SCHEMA_REGISTRY_URL"].rstrip("/")
+    return stack_environment["SCHEMA_REGISTRY_URL"].partition(",")[0].rstrip("/")
 
 
 def pytest_runtest_setup(item: pytest.Function) -> None:
