@@ -52,7 +52,7 @@ class SchemaRegistryCluster:
     :param after_kill: seconds of 50003 after the leader was killed: the session of Kafka's group has to end.
     :param after_terminate: seconds of 50003 after the leader was ended by SIGTERM.
     :param after_return: seconds of 50003 at the node that led meanwhile, when the old leader is back.
-    :param election: seconds of 50004 after that, before another leads. They were seen, but too short to be measured.
+    :param election: seconds of 50004 after that, before another leads. They were seen; how long was not recorded.
     :param takes_over_after: seconds in which nothing is written at the follower of a paused leader before it leads.
     :param kafka_timeout: seconds that a 50002 takes, while Kafka is paused.
     :param follower_eligible: whether the second node may lead (``leader.eligibility``). If not, it answers 50004 while
@@ -165,7 +165,7 @@ class SchemaRegistryCluster:
     def restart(self, node: SchemaRegistryServer, *, lag: float = 0.0) -> None:
         """Bring back a node that was killed or ended, on the same port, and let it lead again if it may.
 
-        That the old leader leads again was seen on 7.9.9, where which node is elected is chance.
+        That the old leader leads again was seen on 7.9.9; a real cluster may elect the other.
 
         :param lag: seconds that it takes to catch up. Until then it knows what it knew when it ended, answers 404 with
             40401 or 40403 to what is newer, and follows. Real nodes do that for a while after their start.

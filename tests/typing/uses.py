@@ -48,6 +48,7 @@ from kafka_sr_retry.testing import (
     Fault,
     KafkaMockCluster,
     RecordedRequest,
+    SchemaRegistryCluster,
     SchemaRegistryServer,
     answer,
     error,
@@ -267,3 +268,12 @@ def test_an_outage(registry: SchemaRegistryServer, kafka_cluster: KafkaMockClust
     body: bytes = requests[0].body
     assert kafka_cluster.bootstrap_servers
     assert (registry.url, body) == (requests[0].path, b"")
+
+
+def test_a_leaders_death(now: float) -> None:
+    with SchemaRegistryCluster(after_kill=1, follower_eligible=False, clock=lambda: now) as cluster:
+        first, _ = cluster.nodes
+        dead: SchemaRegistryServer = cluster.kill_leader()
+        cluster.restart(dead, lag=0.5)
+        took_over: float | None = cluster.took_over
+        assert (first.url, took_over, cluster.leader.requests) == (cluster.url, None, [])

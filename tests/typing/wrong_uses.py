@@ -12,7 +12,7 @@ from kafka_sr_retry import (
     SchemaRegistryError,
 )
 from kafka_sr_retry.events import AttemptEvent, Event
-from kafka_sr_retry.testing import SchemaRegistryServer
+from kafka_sr_retry.testing import SchemaRegistryCluster, SchemaRegistryServer
 
 TEXT = '"string"'
 ITEM = SchemaReference("shop.Item", "items-value", 1)
@@ -76,3 +76,4 @@ def judge(error: SchemaRegistryError) -> None:
 
 
 SchemaRegistryServer().fail_next("503")  # type: ignore[arg-type]
+SchemaRegistryCluster().restart(1)  # type: ignore[arg-type]

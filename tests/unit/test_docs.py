@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from inspect import signature
 from pathlib import Path
 
@@ -122,3 +124,24 @@ def test_the_deployment_registers_or_stops(schema_registry: SchemaRegistryServer
     schema_registry.incompatible("refusing-value")
     with pytest.raises(SystemExit, match="incompatible"):
         deploy(schema_registry.url, "refusing-value", path)
+
+
+TESTING = re.findall(r"```python\n(.*?)```", DOCUMENTS["testing.md"], re.DOTALL)
+
+
+def test_the_tests_that_are_shown_pass(tmp_path: Path) -> None:
+    for number, shown in enumerate(TESTING):
+        (tmp_path / f"test_shown_{number}.py").write_text(shown)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
+    assert f"{len(TESTING)} passed" in run.stdout
+
+
+def test_what_a_cluster_can_do_is_told_with_its_times() -> None:
+    told = DOCUMENTS["testing.md"].partition("## A leader's death")[2]
+    defaults = {name: each.default for name, each in signature(SchemaRegistryCluster).parameters.items()}
+    for name in ("after_kill", "after_terminate", "after_return", "takes_over_after", "kafka_timeout"):
+        assert f" {defaults[name]} s" in told
+    methods = {name for name, each in vars(SchemaRegistryCluster).items() if callable(each) and name[0] != "_"}
+    assert {name for name in methods if f"`{name}(" not in told} == set()
