@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from confluent_kafka.serialization import MessageField, SerializationContext
+from waiting import until
 
 from kafka_sr_retry import AvroSerializer, RegistryUnavailableError, Schema, SchemaNotFoundError, SchemaRegistryClient
 from kafka_sr_retry.events import AttemptEvent, Event
@@ -49,8 +50,7 @@ def terminate(cluster: SchemaRegistryCluster) -> None:
 def kill_each_in_turn(cluster: SchemaRegistryCluster) -> None:
     for node in cluster.nodes:
         cluster.kill(node)
-        while not cluster.has_leader:
-            pause(0.01)
+        until(lambda: cluster.has_leader)
         cluster.restart(node, lag=0.2)
         pause(0.6)
 
@@ -128,8 +128,7 @@ def test_what_timed_out_is_registered_once() -> None:
         cluster.pause_kafka()
         with SchemaRegistryClient({"url": cluster.url}) as client:
             asked = threads.submit(client.register_schema, "orders", ORDER)
-            while len(leader.registrations) < 2:
-                pause(0.01)
+            until(lambda: len(leader.registrations) >= 2)
             cluster.start_kafka()
             assert asked.result(60) == 1
             assert client.get_latest_version("orders").version == 1
@@ -182,8 +181,7 @@ def test_readers_and_who_has_no_time_left_are_not_sent_elsewhere() -> None:
         conf = {"url": [first.url, second.url], "request.timeout.ms": 2000, "event_cb": events.append}
         with SchemaRegistryClient(conf) as client:
             asked = [threads.submit(client.register_schema, f"subject-{number}", ORDER) for number in range(4)]
-            while len(first.requests) < 4:
-                time.sleep(0.01)
+            until(lambda: len(first.requests) >= 4)
             wait_until(time.monotonic() + 0.2)
             reader = threads.submit(client.get_latest_version, "known")
             late = threads.submit(client.register_schema, "late", ORDER, timeout=2.2)

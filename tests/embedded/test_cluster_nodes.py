@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
 import pytest
+from waiting import until
 
 from kafka_sr_retry.testing import SchemaRegistryCluster, SchemaRegistryServer, faults
 
@@ -84,13 +84,6 @@ def hears_nothing(node: SchemaRegistryServer, subject: str) -> bool:
     return send(node, "POST", f"/subjects/{subject}/versions", json.dumps({"schema": SCHEMA}), until=0.1) is None
 
 
-def wait_until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 NO_LEADER = 500, 50003, "Error while forwarding register schema request to the leader"
 LEADER_UNKNOWN = 500, 50004, "Leader not known."
 KAFKA_DEAD = 500, 50001, "Register schema operation failed while writing to the Kafka store"
@@ -156,7 +149,7 @@ def ask_and_hang(node: SchemaRegistryServer) -> socket.socket:
     node.fail_next(faults.hang())
     connection = socket.create_connection(("127.0.0.1", node.port))
     connection.sendall(b"GET /subjects HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    wait_until(lambda: len(node.requests) > before)
+    until(lambda: len(node.requests) > before)
     return connection
 
 
@@ -357,7 +350,7 @@ def waits_until_the_leader_resumes(cluster: SchemaRegistryCluster, node: SchemaR
     before = len(node.requests)
     with ThreadPoolExecutor() as threads:
         asked = threads.submit(register, node, "new")
-        wait_until(lambda: len(node.requests) > before)
+        until(lambda: len(node.requests) > before)
         assert not asked.done()
         cluster.resume_leader()
         assert asked.result(60).status == 200
@@ -395,17 +388,17 @@ def test_a_held_write_keeps_a_follower_from_taking_over(cluster: SchemaRegistryC
     cluster.pause_leader()
     with closing(HTTPConnection("127.0.0.1", follower.port)) as held:
         held.request("POST", "/subjects/held/versions", json.dumps({"schema": SCHEMA}))
-        wait_until(lambda: follower.requests)
-        wait_until(lambda: cluster._held)
+        until(lambda: follower.requests)
+        until(lambda: cluster._held)
         clock.later(60)
         assert hears_nothing(follower, "other")
-        wait_until(lambda: cluster._held == 1)
+        until(lambda: cluster._held == 1)
         assert cluster.took_over is None
-    wait_until(lambda: not cluster._held)
+    until(lambda: not cluster._held)
     assert cluster.took_over is None
     clock.later(12.8)
     assert hears_nothing(follower, "orders")
-    wait_until(lambda: not cluster._held)
+    until(lambda: not cluster._held)
     clock.later(13)
     assert register(follower, "orders").status == 200
 
@@ -427,7 +420,7 @@ def test_what_is_held_is_told_when_the_paused_leader_is_killed(cluster: SchemaRe
     cluster.pause_leader()
     with ThreadPoolExecutor() as threads:
         asked = threads.submit(register, follower, "orders")
-        wait_until(lambda: cluster._held)
+        until(lambda: cluster._held)
         cluster.kill_leader()
         assert asked.result(60).error == NO_LEADER
 
