@@ -1,7 +1,7 @@
 """A real Kafka and a real registry on this machine, without containers. POSIX only; needs Java and Maven.
 
-All of it lives in the project's `.stack/`: `libs/` (the programs), `run-*/` (a stack that ends with whoever
-started it) and `up/` (the one that `python -m tests.integration.stack up` leaves running). What a killed run
+All of it lives in the project's `.stack/`: `libs/` and `toxiproxy-*` (the programs), `run-*/` (a stack that ends with
+whoever started it) and `up/` (the one that `python -m tests.integration.stack up` leaves running). What a killed run
 left behind is ended by the next one; the logs of a run stay until then.
 """
 
@@ -20,36 +20,54 @@ from . import process, services
 from .install import install, missing_programs
 from .process import StackError
 
-__all__ = ["VARIABLES", "StackError", "down", "missing_programs", "running", "status", "up"]
+__all__ = [
+    "HOME",
+    "LIBS",
+    "VARIABLES",
+    "StackError",
+    "down",
+    "missing_programs",
+    "own_folder",
+    "running",
+    "status",
+    "up",
+]
 
 VARIABLES = ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL")
 READY_SECONDS = 60
 
-_HOME = Path(__file__).resolve().parents[3] / ".stack"
-_LIBS = _HOME / "libs"
-_UP = _HOME / "up"
+HOME = Path(__file__).resolve().parents[3] / ".stack"
+LIBS = HOME / "libs"
+_UP = HOME / "up"
 
 
 @contextmanager
 def running() -> Iterator[dict[str, str]]:
     """A stack for the time of the `with` block; yields the environment variables that lead to it."""
+    with own_folder() as own:
+        yield _start(own)
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder for the time of the `with` block; each process that owns a folder in it ends with the block."""
     with ExitStack() as run:
-        with _locked(_HOME / "lock"):
+        with _locked(HOME / "lock"):
             _remove_abandoned()
-            install(_LIBS)
-            folder = Path(tempfile.mkdtemp(prefix="run-", dir=_HOME))
-            run.enter_context(_locked(folder / "owner"))
-        run.callback(_stop, folder)
-        yield _start(folder)
+            install(LIBS)
+            own = Path(tempfile.mkdtemp(prefix="run-", dir=HOME))
+            run.enter_context(_locked(own / "owner"))
+        run.callback(_stop, own)
+        yield own
 
 
 def up() -> dict[str, str]:
     """Start the stack that stays, unless it is up already; returns its environment variables."""
-    with _locked(_HOME / "lock"):
+    with _locked(HOME / "lock"):
         if environment := status():
             return environment
         _remove(_UP)
-        install(_LIBS)
+        install(LIBS)
         try:
             return _start(_UP)
         except BaseException:
@@ -66,7 +84,7 @@ def status() -> dict[str, str]:
 
 def down() -> None:
     """End the stack that stays, and what killed runs left behind."""
-    with _locked(_HOME / "lock"):
+    with _locked(HOME / "lock"):
         _remove(_UP)
         _remove_abandoned()
 
@@ -78,8 +96,8 @@ def _services(folder: Path) -> tuple[Path, Path]:
 def _start(folder: Path) -> dict[str, str]:
     kafka, registry = _services(folder)
     broker_port, controller_port, registry_port = services.free_ports(3)
-    servers = services.start_kafka(kafka, _LIBS, broker_port, controller_port)
-    url = services.start_registry(registry, _LIBS, registry_port)
+    servers = services.start_kafka(kafka, LIBS, broker_port, controller_port)
+    url = services.start_registry(registry, LIBS, registry_port)
     process.await_ready(kafka, partial(services.kafka_is_ready, servers), READY_SECONDS)
     process.await_ready(registry, partial(services.registry_is_ready, url), READY_SECONDS)
     environment = dict(zip(VARIABLES, (servers, url), strict=True))
@@ -88,8 +106,8 @@ def _start(folder: Path) -> dict[str, str]:
 
 
 def _stop(folder: Path) -> None:
-    for part in _services(folder):
-        process.stop(part)
+    for pid in folder.glob("*/pid"):
+        process.stop(pid.parent)
 
 
 def _remove(folder: Path) -> None:
@@ -98,7 +116,7 @@ def _remove(folder: Path) -> None:
 
 
 def _remove_abandoned() -> None:
-    for folder in _HOME.glob("run-*"):
+    for folder in HOME.glob("run-*"):
         if not process.is_locked(folder / "owner"):
             _remove(folder)
 

@@ -24,11 +24,14 @@ class StackError(RuntimeError):
 
 
 def start(folder: Path, script: str) -> None:
-    """Run a shell `script` in `folder`, as a process group of its own that outlives this program."""
+    """Run a shell `script` in `folder`, as a process group of its own that outlives this program.
+
+    Started again it goes on with the folder's data and log.
+    """
     with open(folder / "pid", "w") as pid:
         fcntl.flock(pid, fcntl.LOCK_EX)
         subprocess.run(
-            ["sh", "-c", f"{{ {script}; }} >log 2>&1 & echo $$"],
+            ["sh", "-c", f"{{ {script}; }} >>log 2>&1 & echo $$"],
             cwd=folder,
             stdout=pid,
             pass_fds=[pid.fileno()],
@@ -55,12 +58,21 @@ def is_alive(folder: Path) -> bool:
 
 def stop(folder: Path) -> None:
     """End the process of `folder` if there is one, forcibly when it takes too long."""
-    for signal_number in (signal.SIGTERM, signal.SIGKILL):
-        if not is_alive(folder):
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(int((folder / "pid").read_text()), signal_number)
-        _wait_until(lambda: not is_alive(folder), STOP_SECONDS)
+    _end(folder, signal.SIGTERM)
+    kill(folder)
+
+
+def kill(folder: Path) -> None:
+    """End the process of `folder` if there is one, with no chance to tidy up."""
+    _end(folder, signal.SIGKILL)
+
+
+def _end(folder: Path, signal_number: signal.Signals) -> None:
+    if not is_alive(folder):
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(int((folder / "pid").read_text()), signal_number)
+    _wait_until(lambda: not is_alive(folder), STOP_SECONDS)
 
 
 def await_ready(folder: Path, is_ready: Callable[[], bool], seconds: float) -> None:

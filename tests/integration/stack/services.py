@@ -22,6 +22,7 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}
 controller.listener.names=CONTROLLER
 log.dirs=data
 offsets.topic.num.partitions=1
@@ -30,6 +31,15 @@ transaction.state.log.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+"""
+
+IN_A_FILE = (
+    "-Dquarkus.datasource.jdbc.url='jdbc:h2:file:./registry;WRITE_DELAY=0' -Dquarkus.datasource.jdbc.initial-size=1"
+    " -Dquarkus.datasource.jdbc.min-size=1 -Dquarkus.datasource.jdbc.max-size=1"
+)
+"""Flags for a registry whose schemas survive a SIGKILL: by default H2 writes half a second after a commit.
+
+It has one connection: over more, registrations at the same time lock each other out for ten seconds, or get a 409.
 """
 
 
@@ -50,15 +60,19 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def start_kafka(folder: Path, libs: Path, port: int, controller_port: int) -> str:
-    """Start a broker that is its own controller; returns its bootstrap servers."""
-    folder.mkdir(parents=True)
-    properties = _SERVER_PROPERTIES.format(broker=port, controller=controller_port)
+def start_kafka(folder: Path, libs: Path, port: int, controller_port: int, advertised_port: int | None = None) -> str:
+    """Start a broker that is its own controller, anew or on what its folder holds; returns its bootstrap servers.
+
+    Clients are sent on to `advertised_port`, where a proxy may stand.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    properties = _SERVER_PROPERTIES.format(broker=port, controller=controller_port, advertised=advertised_port or port)
     (folder / "server.properties").write_text(properties)
     java = f"{_JAVA} -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp {shlex.quote(str(libs / 'kafka'))}/'*'"
     process.start(
         folder,
-        f"{java} kafka.tools.StorageTool format --cluster-id {_CLUSTER_ID} --config server.properties"
+        f"{{ test -e data/meta.properties"
+        f" || {java} kafka.tools.StorageTool format --cluster-id {_CLUSTER_ID} --config server.properties; }}"
         f" && exec {java} kafka.Kafka server.properties",
     )
     return f"127.0.0.1:{port}"
@@ -72,11 +86,14 @@ def kafka_is_ready(bootstrap_servers: str) -> bool:
         return False
 
 
-def start_registry(folder: Path, libs: Path, port: int) -> str:
-    """Start a registry that keeps its schemas in memory; returns its URL."""
-    folder.mkdir(parents=True)
+def start_registry(folder: Path, libs: Path, port: int, flags: str = "") -> str:
+    """Start a registry, anew or on what its folder holds; returns its URL.
+
+    It keeps its schemas in memory, or with the `flags` of `IN_A_FILE` in its folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     (jar,) = (libs / "registry").glob("*-runner.jar")
-    java = f"{_JAVA} -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port={port}"
+    java = f"{_JAVA} -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port={port} {flags}"
     process.start(folder, f"exec {java} -jar {shlex.quote(str(jar))}")
     return f"http://127.0.0.1:{port}/apis/ccompat/v7"
 
