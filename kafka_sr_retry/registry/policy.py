@@ -239,6 +239,8 @@ TABLE: tuple[Row, ...] = (
         remembered_for=1 / 6, advice=_CREDENTIALS),
     Row("forbidden", Action.ELSEWHERE, status={403}, error=RegistryAuthError, look_up=True, remembered_for=1 / 6,
         advice=_GATEWAYS_CREDENTIALS),
+    # Apicurio, where two requests at once make a subject, such as an attempt that was given up and the next one
+    Row("server_error", Action.NEXT, Blame.QUESTION, status={409}, registering=True, says={"an artifact with id "}),
     Row("incompatible", Action.REFUSE, status={409}, from_registry=True, error=IncompatibleSchemaError,
         remembered_for=1, advice="Make the schema compatible, or change the subject's compatibility level."),
     Row("invalid", Action.REFUSE, status={422}, error_code={0, 422, 42201}, error=InvalidSchemaError, remembered_for=1,
