@@ -164,6 +164,14 @@ def test_a_process_is_ended_by_its_folder_alone(tmp_path: Path) -> None:
     assert not process.is_alive(tmp_path)
 
 
+def test_a_killed_process_starts_again_in_its_folder_and_log(tmp_path: Path) -> None:
+    for count in (1, 2):
+        process.start(tmp_path, "trap '' TERM; echo here; sleep 60")
+        process.await_ready(tmp_path, lambda count=count: (tmp_path / "log").read_text() == count * "here\n", 30)
+        process.kill(tmp_path)
+        assert not process.is_alive(tmp_path)
+
+
 def test_a_process_that_ends_early_shows_the_end_of_its_log(tmp_path: Path) -> None:
     process.start(tmp_path, "echo no luck today; exit 1")
     with pytest.raises(StackError, match="no luck today"):
