@@ -34,7 +34,7 @@ def main() -> int:
             saved = running.folder / "schedule.jsonl"
             schedule.save(saved, changes)
             kills = sum(change.action == schedule.KILL for change in changes)
-            print(f"seed {given.seed}: {len(changes) - kills} changes of the proxies, {kills} kills", flush=True)
+            print(f"seed {given.seed}; changes of the proxies: {len(changes) - kills}, kills: {kills}", flush=True)
             print(f"schedule and logs: {os.path.relpath(running.folder)}", flush=True)
             result = run(given.seed, changes, running)
     except stack.StackError as error:
