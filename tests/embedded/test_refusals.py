@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from clocks import ShiftedClock
+from clocks import ShiftedClock, StandingClock
 from confluent_kafka.serialization import MessageField, SerializationContext
 from waiting import until
 
@@ -110,6 +110,28 @@ def test_403_is_remembered_after_one_look_up(world: World) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "fault", [faults.drop_body(), faults.html(413), faults.html(404)], ids=["lost body", "413", "page"]
+)
+def test_what_may_be_the_questions_own_is_remembered_until_it_may_be_asked_again(
+    fault: faults.Fault, schema_registry: SchemaRegistryServer
+) -> None:
+    schema_registry.fail_always(fault)
+    with SchemaRegistryClient({"url": schema_registry.url}, clock=StandingClock()) as client:
+        for _ in range(5):
+            with pytest.raises(SchemaRegistryError) as caught:
+                client.register_schema("orders-value", ORDER)
+        assert "a remembered refusal" in str(caught.value)
+        assert len(schema_registry.requests) == 1
+
+    world = World(schema_registry)
+    with world.client:
+        for number in range(1, 4):
+            refused(world)
+            assert len(schema_registry.requests) == 1 + number
+            world.clock.shift += 25
+
+
 def test_401_is_never_remembered(world: World) -> None:
     world.registry.fail_next(faults.error(401))
     assert isinstance(refused(world), RegistryAuthError)
@@ -160,6 +182,14 @@ def test_the_latest_version_is_written_whatever_the_given_schema_says(world: Wor
     for schema in (ORDER, None):
         serialize = AvroSerializer(world.client, schema, None, LATEST)
         assert serialize({"id": "ab"}, VALUE) == b"\0\0\0\0" + bytes([latest]) + b"\4ab"
+    assert len(world.registry.requests) == 1
+
+
+def test_what_a_client_was_asked_for_at_start_serves_its_serializers(world: World) -> None:
+    world.registry.register("orders-value", ORDER.schema_str)
+    world.client.get_latest_version("orders-value", timeout=60)
+    serialize = AvroSerializer(world.client, None, None, LATEST)
+    assert serialize({"id": 1}, VALUE) == b"\0\0\0\0\1\2"
     assert len(world.registry.requests) == 1
 
 

@@ -321,6 +321,19 @@ def test_50003_asks_the_next_node_at_once_and_then_waits() -> None:
     assert not world.outages.outage(B).failures
 
 
+def test_a_wait_for_a_leader_is_half_a_second_at_most() -> None:
+    world = World()
+    call = world.call()
+
+    waits = []
+    for _ in range(6):
+        world.try_once(call, Action.NO_LEADER)
+        waits.append(world.wait(call))
+        world.now += waits[-1]
+    assert waits[:2] == pytest.approx([0.1, 0.2], rel=0.01)
+    assert waits[2:] == pytest.approx([0.5] * 4, rel=0.01)
+
+
 def test_a_read_that_is_told_of_no_leader_waits_like_after_any_failure() -> None:
     world = World(A, B)
     read = world.call("read", registers=False)
