@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from email.utils import formatdate
 from typing import Any
 
@@ -159,6 +159,22 @@ def test_a_refused_connection_goes_to_the_next_endpoint_which_is_remembered(two:
     assert client.register_schema("t", ORDER) == 200
     assert two.outcomes() == ["connection", "success", "success"]
     assert not [event for event in two.events if isinstance(event, RetryEvent)]
+
+
+def test_each_client_begins_at_a_random_url_if_it_is_told_to(two: Registries) -> None:
+    def ask(**conf: Any) -> None:
+        urls = [two.a.url, two.b.url]
+        with SchemaRegistryClient({"url": urls, "ssl.ca.location": False, **conf}) as client:
+            client.register_schema("s", ORDER)
+
+    for _ in range(30):
+        ask(**{"url.randomize": True})
+    assert min(two.counts) > 0
+
+    before = two.counts
+    for _ in range(5):
+        ask()
+    assert two.counts == (before[0] + 5, before[1])
 
 
 def test_a_name_that_is_not_found_goes_to_the_next_endpoint(two: Registries, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -515,6 +531,22 @@ def test_a_redirect_is_followed_with_method_and_body(two: Registries, status: in
     first, second = two.a.requests[0], two.b.requests[0]
     assert (second.method, second.path, second.body) == ("POST", first.path, first.body)
     assert two.outcomes() == ["success"]
+
+
+def test_a_redirect_whose_own_body_has_no_end_is_a_failed_endpoint(two: Registries) -> None:
+    def redirects(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(f"HTTP/1.1 307 Elsewhere\r\nLocation: {two.b.url}/subjects/s/versions\r\n\r\n".encode())
+        with suppress(OSError):
+            while True:
+                connection.sendall(bytes(65536))
+
+    with listening(redirects) as url:
+        conf = {"url": [url, two.a.url], "ssl.ca.location": False, "event_cb": two.events.append}
+        with SchemaRegistryClient(conf) as client:
+            assert client.register_schema("s", ORDER) == 100
+    assert two.outcomes() == ["bad_answer", "success"]
+    assert two.counts == (1, 0)
 
 
 def test_a_relative_redirect_is_followed(two: Registries) -> None:
