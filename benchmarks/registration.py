@@ -1,4 +1,4 @@
-"""What a registration costs beside a bare ``session.post``, and how many go at once.
+"""What a registration costs beside a bare ``session.post``, how many go at once, and what ``state()`` costs.
 
     python benchmarks/registration.py
 
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import timeit
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -150,8 +151,16 @@ def together(threads: int, subjects: int, delay: float, rounds: int = 9) -> None
     )
 
 
+def state(rounds: int = 9, each: int = 10_000) -> None:
+    with registry() as url, SchemaRegistryClient({"url": [url, "http://localhost:1"]}) as client:
+        client.register_schema("first", SCHEMA)
+        took = min(timeit.repeat(client.state, timer=time.thread_time, number=each, repeat=rounds)) / each
+    print(f"state() of two URLs: {took * 1e6:.1f} us")
+
+
 if __name__ == "__main__":
     print(f"{datetime.now(timezone.utc):%Y-%m-%d}, Python {platform.python_version()}, {os.cpu_count()} cores")
     one_by_one()
     together(8, 16, 0.05)
     together(64, 1000, 0.02, 5)
+    state()

@@ -966,3 +966,31 @@ def test_a_schema_with_another_id_elsewhere_is_written_with_that(schema_registry
     schema_registry.fail_always(Fault("an id for each topic", its_own))
     with AvroSerializer({"url": schema_registry.url}, ORDER) as serializer:
         assert [serializer(ONE, value(topic)) for topic in "ab"] == [b"\0\0\0\0\x61\2", b"\0\0\0\0\x62\2"]
+
+
+# The registry is another process, whose memory is not counted.
+MEMORY = """
+import gc, json, sys, tracemalloc
+from confluent_kafka.serialization import SerializationContext
+from kafka_sr_retry import AvroSerializer
+fields = [{"name": f"field_{number:02}", "type": "long", "doc": "d" * 34} for number in range(12)]
+schema = json.dumps({"type": "record", "name": "Order", "fields": fields})
+order = {field["name"]: 1 for field in fields}
+serializer = AvroSerializer({"url": sys.argv[1]}, schema)
+def known(numbers):
+    for number in numbers:
+        serializer(order, SerializationContext(f"topic-{number}", "value"))
+    gc.collect()
+known(range(50))
+tracemalloc.start()
+known(range(50, 350))
+print(len(schema), tracemalloc.get_traced_memory()[0] / 300)
+"""
+
+
+def test_what_a_known_subject_takes(schema_registry: SchemaRegistryServer) -> None:
+    command = [sys.executable, "-c", MEMORY, schema_registry.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    characters, taken = map(float, done.stdout.split())
+    assert 1000 < characters < 1100
+    assert 1400 < taken < 5600, "2.8 KB, as docs/operations.md has it"
