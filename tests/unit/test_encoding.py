@@ -636,6 +636,13 @@ def test_what_is_no_json_has_no_name(text: str) -> None:
         full_name(text)
 
 
+@pytest.mark.parametrize("kind", ["record", "map", "enum", "fixed"])
+def test_a_type_named_like_a_kind_cannot_be_referred_to(kind: str) -> None:
+    schema = AvroSchema(json.dumps(record(one=record(kind), other=kind)))
+    with pytest.raises(AvroEncodingError):
+        schema.writer(PREFIX)({"one": {}, "other": {}}, None)
+
+
 # -- to_dict and names -------------------------------------------------------------------------
 
 

@@ -357,3 +357,11 @@ def test_an_avsc_that_cannot_be_read_is_refused_with_its_name(tmp_path: Path) ->
         AvroSerializer({"url": "http://127.0.0.1:1"}, path)
     with pytest.raises(ConfigurationError, match="missing"):
         AvroSerializer({"url": "http://127.0.0.1:1"}, tmp_path / "missing.avsc")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_has_not_is_refused(number: float) -> None:
+    for schema in ({"type": "string", "most": number}, ORDER | {"fields": [FIELDS[0] | {"default": number}]}):
+        with pytest.raises(ConfigurationError) as caught:
+            AvroSerializer({"url": "http://127.0.0.1:1"}, schema)
+        assert caught.value.key == "schema_str"
