@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import os
@@ -28,7 +29,9 @@ from servers import Proxy, TokenServer
 from typer.testing import CliRunner, Result
 
 from kafka_sr_retry.cli.app import app
+from kafka_sr_retry.cli.check import problems
 from kafka_sr_retry.cli.check.certificate import not_after
+from kafka_sr_retry.registry.policy import TABLE
 from kafka_sr_retry.testing import (
     Fault,
     RecordedRequest,
@@ -137,6 +140,33 @@ def test_a_registry_that_is_well(registry: SchemaRegistryServer) -> None:
         "requests": len(registry.requests),
         "failed_requests": 0,
     }
+
+
+PAGE = (Path(__file__).parents[2] / "docs/check.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_every_field_of_the_document(registry: SchemaRegistryServer) -> None:
+    table = PAGE.partition("| field | content |")[2].partition("\n\n")[0]
+    shown = {name for row in table.splitlines() for name in re.findall(r"`\W*([\w.\[\]]+)`", row[: row.find("|", 1)])}
+    document = found(registry.url)
+    (told,) = document.pop("endpoints")
+    problem = {"level", "code", "endpoint", "what", "advice"}
+    registry.fail_always(error(500))
+    assert set(found(registry.url)["problems"][0]) == problem
+    assert shown == {*document, *told} - {"problems", "url"} | {"problems[]", "endpoints[].url"}
+    assert all(f"`{name}`" in table for name in problem)
+
+
+def test_the_page_has_every_code() -> None:
+    listed = PAGE.partition("Codes of errors: ")[2]
+    shown = set(re.findall(r"`(\w+)`", listed))
+    tree = ast.parse(Path(problems.__file__).read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Problem"]
+    own = {"different_clusters"}  # of all endpoints together
+    own |= {call.args[1].value for call in calls if isinstance(call.args[1], ast.Constant)}
+    of_others = {"success", "absent", "not_found", "token_expired", "stale_connection", "unauthorized", "connection"}
+    of_answers = {row.name for row in TABLE} - of_others
+    assert shown == own | of_answers | set(problems._ADVICE) | set(problems._BROKE.values())
 
 
 def test_a_dry_run_writes_nothing(registry: SchemaRegistryServer) -> None:

@@ -636,6 +636,8 @@ sys.stdout.write(generate_latest(registry).decode())
 def test_processes_with_one_folder_are_added_up(schema_registry: SchemaRegistryServer, tmp_path: Path) -> None:
     done = run(MULTIPROCESS, schema_registry.url, PROMETHEUS_MULTIPROC_DIR=str(tmp_path), PYTHONWARNINGS="ignore")
     assert f'{CALLS}{{operation="register",result="success"}} 2.0' in done.stdout, done.stderr
+    assert "breaker_open" not in done.stdout
+    assert "endpoint_up" not in done.stdout
 
 
 def test_it_can_be_pickled_with_its_client(schema_registry: SchemaRegistryServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
@@ -9,13 +10,20 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from types import ModuleType
 from typing import Any
 
 import pytest
+from confluent_kafka.serialization import MessageField, SerializationContext
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
 
-from kafka_sr_retry import RegistryUnavailableError, Schema, SchemaRegistryClient
+from kafka_sr_retry import AvroSerializer, RegistryUnavailableError, Schema, SchemaRegistryClient
+from kafka_sr_retry.instrumentation.opentelemetry import OpenTelemetryInstrumentation
+from kafka_sr_retry.instrumentation.prometheus import PrometheusInstrumentation
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 
 TEXT = Schema('"string"')
@@ -257,3 +265,40 @@ def test_idle_clients_have_no_threads(schema_registry: SchemaRegistryServer) -> 
     assert clients[0].register_schema("other", TEXT)
     for client in clients:
         client.close()
+
+
+# -- locks ---------------------------------------------------------------------------------------
+
+LOCKS = (type(threading.Lock()), type(threading.RLock()))
+
+
+def locks_of(thing: object) -> Iterator[Any]:
+    """Those that can be reached from it, but for whole modules and classes."""
+    seen, found = set(), [thing]
+    while found:
+        one = found.pop()
+        if isinstance(one, LOCKS):
+            yield one
+        if not isinstance(one, type | ModuleType) and not (isinstance(one, dict) and "__builtins__" in one):
+            found += [each for each in gc.get_referents(one) if id(each) not in seen]
+            seen.update(map(id, found))
+
+
+def test_a_message_whose_id_is_known_takes_no_lock(schema_registry: SchemaRegistryServer) -> None:
+    listeners = [PrometheusInstrumentation(CollectorRegistry()), OpenTelemetryInstrumentation(TracerProvider())]
+    conf = {"url": schema_registry.url, "ssl.ca.location": False, "event_cb": listeners}
+    with SchemaRegistryClient(conf) as client, ExitStack() as stack:
+        serializer = AvroSerializer(client, TEXT.schema_str)
+        context = SerializationContext("orders", MessageField.VALUE)
+        message = serializer("x", context)
+        assert within(20, lambda: ours() == 0), "the client's threads hold locks of their own"
+        held = [lock for lock in locks_of(serializer) if lock.acquire(blocking=False)]
+        for lock in held:
+            stack.callback(lock.release)
+        assert len(held) >= 5
+
+        written: list[object] = []
+        thread = threading.Thread(target=lambda: written.append(serializer("x", context)), daemon=True)
+        thread.start()
+        thread.join(20)
+        assert written == [message]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import socket
 import ssl
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -284,6 +286,27 @@ def test_a_text_that_cannot_work_is_refused_and_not_shown(
 
     for text in ("zq-hidden", "BEGIN CERT", *(network.folder / "client.key").read_text().splitlines()[1:2]):
         assert text not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_that_is_a_text_is_in_a_file_of_its_users_for_no_longer_than_openssl_reads_it(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    modes = []
+
+    def look(frame: object, event: str, called: Any) -> None:
+        if event == "c_call" and called.__name__ == "load_cert_chain":
+            modes.extend(path.stat().st_mode & 0o777 for path in tmp_path.rglob("*"))
+
+    before, profiler = os.umask(0), sys.getprofile()
+    try:
+        sys.setprofile(look)
+        network.client("https://registry", **texts(network.folder, "client.key"))
+    finally:
+        sys.setprofile(profiler)
+        os.umask(before)
+    assert set(modes) == {0o600, 0o700}
     assert list(tmp_path.iterdir()) == []
 
 

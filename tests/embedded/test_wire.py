@@ -92,6 +92,15 @@ def test_an_answer_without_end_is_left_at_once(world: World, flood: Callable[[],
     assert server.sent < 24 * MIB  # most of it into the sockets' buffers
 
 
+@pytest.mark.parametrize(("size", "outcomes"), [(63, ["success"]), (65, ["bad_answer", "success"])])
+def test_a_head_of_64_kib_is_read_and_a_larger_one_is_not(world: World, size: int, outcomes: list[str]) -> None:
+    line = b"X: " + b"x" * 1019 + b"\r\n"
+    large = ok().replace(b"Content", line * size + b"Content")
+    answers = iter([large])
+    assert world.client(world.serve(lambda *_: next(answers, ok())).url).register_schema("s", ORDER) == RIGHT
+    assert world.outcomes == outcomes
+
+
 @pytest.mark.parametrize(
     ("coding", "body"),
     [

@@ -62,6 +62,12 @@ def test_arrows_run_one_way() -> None:
     assert not wrong
 
 
+def test_what_is_for_tests_knows_nothing_of_the_client() -> None:
+    testing = {name: others for name, others in ARROWS.items() if name.startswith("testing")}
+    assert {name: others for name, others in testing.items() if any(not b.startswith("testing") for b in others)} == {}
+    assert len(testing) > 5
+
+
 def test_no_files_import_each_other() -> None:
     list(TopologicalSorter(ARROWS).static_order())  # raises for a circle, and names it
 

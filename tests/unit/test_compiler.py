@@ -6,6 +6,7 @@ import copy
 import gc
 import json
 import linecache
+import logging
 import re
 import string
 import sys
@@ -566,6 +567,12 @@ def test_a_schema_nested_deeper_than_python_compiles_is_fastavros(kind: str, dep
         value = [value] if kind == "array" else {"k": value}
     schema = nested(depth, kind)
     assert by_serializer(schema, value) == by_fastavro(schema, value)
+
+
+def test_a_schema_that_is_left_to_fastavro_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "kafka_sr_retry")
+    AvroSchema(json.dumps(["int", "long"])).writer(b"")
+    assert "is left to fastavro: " in caplog.text
 
 
 def test_a_schema_too_large_is_fastavros() -> None:

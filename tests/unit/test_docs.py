@@ -8,8 +8,10 @@ import subprocess
 import sys
 from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from confluent_kafka.serialization import MessageField, SerializationContext
 
 from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
 from kafka_sr_retry.config import ClientSettings, SerializerSettings, keys, parse, split
@@ -145,3 +147,25 @@ def test_what_a_cluster_can_do_is_told_with_its_times() -> None:
         assert f" {defaults[name]} s" in told
     methods = {name for name, each in vars(SchemaRegistryCluster).items() if callable(each) and name[0] != "_"}
     assert {name for name in methods if f"`{name}(" not in told} == set()
+
+
+def test_the_code_for_moving_over_runs(schema_registry: SchemaRegistryServer) -> None:
+    moving, producing, both = (
+        re.sub(r'"http://[^"]*"', repr(schema_registry.url), each)
+        for each in re.findall(r"```python\n(.*?)```", DOCUMENTS["migration.md"], re.DOTALL)
+    )
+    sent: list[bytes] = []
+    names = {
+        "schema_str": ORDER,
+        "order": 7,
+        "to_dict": lambda order, ctx: {"id": order},
+        "producer": SimpleNamespace(produce=lambda topic, value: sent.append(value)),
+        "SerializationContext": SerializationContext,
+        "MessageField": MessageField,
+    }
+    schema_registry.register("orders-value", ORDER)
+    exec(moving, names)
+    exec(producing, names)
+    assert sent == [b"\0\0\0\0\1\x0e"]
+    exec(both, names)
+    assert schema_registry.requests[-1].body == b'{"compatibility": "FULL"}'

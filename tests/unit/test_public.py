@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import pickle
 import subprocess
@@ -124,3 +125,10 @@ def test_the_pytest_plugin_loads_nothing_until_a_fixture_is_used(tmp_path: Path)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
+
+
+def test_every_question_takes_its_own_time() -> None:
+    asks_nobody = {"clear_caches", "close", "config", "state"}
+    for name in set(ATTRIBUTES[SchemaRegistryClient].split()) - asks_nobody:
+        parameters = inspect.signature(getattr(SchemaRegistryClient, name)).parameters
+        assert parameters["timeout"].kind is inspect.Parameter.KEYWORD_ONLY, name
