@@ -21,11 +21,14 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import make_dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
@@ -196,6 +199,34 @@ def threads(shape: Shape, rounds: int) -> dict[str, float]:
     return ratios
 
 
+def objects(shape: Shape, rounds: int) -> float:
+    """Time of a dataclass's object, over fastavro's of the dict of its fields."""
+    one = make_dataclass("Reading", shape.record)(**shape.record)
+    with contenders(shape) as encoders:
+        assert encoders[OURS](one, CONTEXT) == encoders[FASTAVRO](shape.record, CONTEXT)
+        number = calibrated(encoders[OURS], one)
+        pairs = [
+            (seconds(encoders[OURS], one, number), seconds(encoders[FASTAVRO], shape.record, number))
+            for _ in range(rounds)
+        ]
+    return statistics.median(ours / fastavro for ours, fastavro in pairs)
+
+
+TABLES = """
+import tracemalloc
+from kafka_sr_retry.avro.encoder import AvroSchema
+schema = AvroSchema('{"type": "record", "name": "R", "fields": [{"name": "f", "type": "long"}]}')
+tracemalloc.start()
+write = schema.writer(b"")
+print(tracemalloc.get_traced_memory()[0])
+"""
+
+
+def tables() -> int:
+    """Bytes that the first function of a process keeps: nearly all of them for those that come."""
+    return int(subprocess.run([sys.executable, "-c", TABLES], check=True, capture_output=True, text=True).stdout)
+
+
 def end_to_end(shape: Shape, rounds: int) -> dict[str, dict[str, float]]:
     """Microseconds of a message from ``produce`` to its delivery, many at a time."""
     with (
@@ -252,6 +283,8 @@ def run(rounds: int) -> dict[str, Any]:
             }
             for shape in SHAPES
         },
+        "objects": {shape.name: objects(shape, rounds) for shape in (SHAPES[0], SHAPES[2])},
+        "tables_bytes": tables(),
         "threads": threads(SHAPES[0], 5),
         "end_to_end": {shape.name: end_to_end(shape, 5) for shape in SHAPES[:2]},
     }
@@ -287,6 +320,9 @@ def show(result: dict[str, Any], console: Console) -> None:
             console.print(
                 f"compiling {name}: {each['ms']:.1f} ms, keeps {each['kept_bytes'] / 1024:.0f} KB", highlight=False
             )
+    for name, ratio in result["objects"].items():
+        console.print(f"an object of a dataclass, {name}: {ratio:.2f} of fastavro's time for a dict", highlight=False)
+    console.print(f"tables of all functions: {result['tables_bytes'] / 1e6:.1f} MB", highlight=False)
     for name, ratio in result["threads"].items():
         console.print(f"four threads / one, the same work, {name}: {ratio:.2f}", highlight=False)
     for shape, contenders in result["end_to_end"].items():
