@@ -268,6 +268,14 @@ def test_each_source_shows_what_confluents_client_shows(
     assert asked in ([], [{"a": 1}] * 2)
 
 
+@pytest.mark.parametrize("given", ["pool-1,pool-2", ["pool-1", "pool-2"]], ids=["a text", "a list"])
+def test_identity_pools_are_given_in_both_forms(world: World, given: Any) -> None:
+    world.client(
+        **STATIC | CLUSTER | {"bearer.auth.token": "token-7", "bearer.auth.identity.pool.id": given}
+    ).register_schema("s", ORDER)
+    assert world.registry.requests[0].headers["Confluent-Identity-Pool-Id"] == "pool-1,pool-2"
+
+
 def test_without_confluents_cloud_no_cluster_need_be_named(world: World) -> None:
     assert world.client(**STATIC | {"bearer.auth.token": "token-1"}).register_schema("s", ORDER) == 100
     assert not {"target-sr-cluster", "Confluent-Identity-Pool-Id"} & set(world.registry.requests[0].headers)
@@ -1129,6 +1137,11 @@ def test_a_token_server_of_a_strange_authority_is_not_asked(world: World, files:
     assert f"{untrusted.endpoint} answered TLS failed" in str(lost)
     assert "ssl.ca.location" in str(lost)
     assert not untrusted.requests
+
+
+def test_false_trusts_any_token_server_too(world: World, files: Files) -> None:
+    world.tokens = world.serve(TokenServer(ssl_context=files.server(files.new)))
+    assert world.oauth(**{"ssl.ca.location": False}).register_schema("s", ORDER) == 100
 
 
 def test_the_token_servers_rotated_ca_is_picked_up(world: World, files: Files) -> None:

@@ -161,6 +161,14 @@ def test_a_refused_connection_goes_to_the_next_endpoint_which_is_remembered(two:
     assert not [event for event in two.events if isinstance(event, RetryEvent)]
 
 
+def test_where_nobody_answered_there_is_no_status(two: Registries) -> None:
+    client = two.client(two.a.url, max_retries=0)
+    two.a.close()
+    with pytest.raises(RegistryUnavailableError) as caught:
+        client.register_schema("s", ORDER)
+    assert (caught.value.http_status_code, caught.value.retriable) == (None, True)
+
+
 def test_each_client_begins_at_a_random_url_if_it_is_told_to(two: Registries) -> None:
     def ask(**conf: Any) -> None:
         urls = [two.a.url, two.b.url]
@@ -963,10 +971,12 @@ def test_a_path_in_the_url_is_kept(two: Registries) -> None:
     assert {request.path for request in two.a.requests} == {"/apis/ccompat/v7/subjects/s%2F%C3%BC/versions"}
 
 
-def test_a_listener_that_raises_breaks_no_message(two: Registries) -> None:
+def test_a_listener_that_raises_breaks_no_message(two: Registries, caplog: pytest.LogCaptureFixture) -> None:
     def raises(_: Event) -> None:
         raise RuntimeError("listener")
 
     client = two.client(two.a.url, event_cb=raises)
 
     assert isinstance(client.register_schema_full_response("s", ORDER), RegisteredSchema)
+    assert "event_cb raised on AttemptStartEvent" in caplog.text
+    assert "RuntimeError: listener" in caplog.text

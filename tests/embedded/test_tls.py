@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import re
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -179,6 +181,30 @@ def test_the_client_shows_its_certificate(network: Network, key: str) -> None:
         ssl_key_location=network.folder / key,
         **({"ssl_key_password": "pa55-word"} if key == "locked.key" else {}),
     )
+
+    assert client.register_schema("s", ORDER) == 1
+
+
+def test_the_key_may_stand_in_the_certificates_file(network: Network, tmp_path: Path) -> None:
+    both = tmp_path / "both.pem"
+    both.write_bytes((network.folder / "client.key").read_bytes() + (network.folder / "client.pem").read_bytes())
+    client = network.client(network.registry(asks_client=True).url, ssl_certificate_location=both)
+
+    assert client.register_schema("s", ORDER) == 1
+
+
+def name_hash(ca: trustme.CA) -> str:
+    """Of the CA's name in OpenSSL's canonical form: small letters, and no outer sequence."""
+    subject = x509.load_pem_x509_certificate(ca.cert_pem.bytes()).subject
+    der = x509.Name([x509.NameAttribute(part.oid, str(part.value).lower()) for part in subject]).public_bytes()
+    digest = hashlib.sha1(der[2 if der[1] < 128 else 3 :]).digest()
+    return f"{int.from_bytes(digest[:4], 'little'):08x}"
+
+
+def test_a_folder_of_authorities_is_trusted(network: Network, theirs: trustme.CA, tmp_path: Path) -> None:
+    for ca in (theirs, network.ours):
+        (tmp_path / f"{name_hash(ca)}.0").write_bytes(ca.cert_pem.bytes())
+    client = network.client(network.registry().url, ssl_ca_location=tmp_path)
 
     assert client.register_schema("s", ORDER) == 1
 
