@@ -586,6 +586,14 @@ def test_the_removal_waits_for_a_node_that_has_not_read_of_the_subject_yet(regis
     assert told["scratch_left"] is False
 
 
+def test_the_removal_has_time_of_its_own(registry: SchemaRegistryServer) -> None:
+    registry.fail_always(hang(), on("/mode"))
+    told = endpoint(registry.url, "--write", "--timeout", "8")
+
+    assert (told["register"], told["scratch_left"]) == ("yes", False)
+    assert subjects(registry) == []
+
+
 @pytest.mark.parametrize(
     ("which", "fault"),
     [("", error(403)), ("", error(404, 40401)), ("", error(422, 42206)), ("permanent=true", error(403))],

@@ -250,6 +250,19 @@ def test_close_ends_all_waits_with_a_clear_error(stack: ExitStack, slow: SchemaR
         client.register_schema("another", ORDER)
 
 
+def test_who_is_ended_by_close_hears_what_was_answered(stack: ExitStack, slow: SchemaRegistryServer) -> None:
+    slow.fail_always(error(503))
+    client = client_of(stack, slow.url, total_timeout_ms=600_000)
+    thread, found = later(lambda: client.register_schema("s", ORDER))
+    until(lambda: len(slow.requests) >= 2)
+    client.close()
+    thread.join(GUARD)
+
+    assert isinstance(found[0], RegistryUnavailableError)
+    assert f"{slow.url} answered 503" in str(found[0])
+    assert "The client was closed" in str(found[0])
+
+
 def test_close_ends_a_wait_for_a_listener_that_hangs(stack: ExitStack, slow: SchemaRegistryServer) -> None:
     told, let_go = threading.Event(), threading.Event()
 

@@ -994,3 +994,20 @@ def test_what_a_known_subject_takes(schema_registry: SchemaRegistryServer) -> No
     characters, taken = map(float, done.stdout.split())
     assert 1000 < characters < 1100
     assert 1400 < taken < 5600, "2.8 KB, as docs/operations.md has it"
+
+
+WITHOUT = """
+import sys
+missing = ["attr", "authlib", "cachetools", "confluent_kafka.schema_registry", "httpx", "httpx2"]
+sys.modules |= dict.fromkeys(missing)  # to import them fails
+from kafka_sr_retry import AvroSerializer
+from confluent_kafka.serialization import SerializationContext
+LATEST = {"auto.register.schemas": False, "use.latest.version": True}
+for schema, conf in ('{"type":"long"}', None), (None, LATEST):
+    serializer = AvroSerializer({"url": sys.argv[1]}, schema, None, conf)
+    assert serializer(1, SerializationContext("orders", "value")) == bytes([0, 0, 0, 0, 1, 2])
+"""
+
+
+def test_a_message_needs_nothing_of_confluents_extra(schema_registry: SchemaRegistryServer) -> None:
+    assert run(WITHOUT, schema_registry.url) == 0
