@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import confluent_kafka
+import confluent_kafka.schema_registry
 import pytest
 
 import kafka_sr_retry
@@ -132,3 +132,15 @@ def test_every_question_takes_its_own_time() -> None:
     for name in set(ATTRIBUTES[SchemaRegistryClient].split()) - asks_nobody:
         parameters = inspect.signature(getattr(SchemaRegistryClient, name)).parameters
         assert parameters["timeout"].kind is inspect.Parameter.KEYWORD_ONLY, name
+
+
+def test_a_question_has_confluents_parameters() -> None:
+    ours_alone = {"get_associated_subjects", "get_registered", "state"}
+    left_out = {("test_compatibility", "normalize"), ("test_compatibility", "verbose")}
+    for name in set(ATTRIBUTES[SchemaRegistryClient].split()) - ours_alone:
+        parameters, theirs = (
+            [(each.name, each.default) for each in inspect.signature(getattr(kind, name)).parameters.values()]
+            for kind in (SchemaRegistryClient, confluent_kafka.schema_registry.SchemaRegistryClient)
+        )
+        given = [each for each in parameters if each[0] != "timeout"]
+        assert given == [each for each in theirs if (name, each[0]) not in left_out], name

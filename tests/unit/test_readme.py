@@ -39,3 +39,21 @@ def test_the_keys_that_people_set_have_their_real_defaults() -> None:
 
     assert len(shown) == 6
     assert shown == {name: real[name] for name in shown}
+
+
+def test_the_range_that_is_told_begins_where_the_packages_begins() -> None:
+    dependencies = re.search(
+        r"^dependencies = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert dependencies
+    told = README.partition("The core at both ends of its range: ")[2].partition(" on Python")[0]
+    assert re.findall(r"([a-z0-9-]+) (\d[\d.]+)", told) == re.findall(r'"([\w-]+)>=([\d.]+)"', dependencies[1])
+
+
+def test_the_servers_that_are_told_are_those_of_the_integration_tests() -> None:
+    versions = re.findall(
+        r"<version>([\d.]+?)(?:\.Final)?</version>", (ROOT / "tests/integration/stack/pom.xml").read_text()
+    )
+    kafka, registry = re.findall(r"Apache Kafka\s+([\d.]*\d).*?Apicurio Registry ([\d.]*\d)", README, re.DOTALL)[0]
+    assert any(version.startswith(f"{kafka}.") for version in versions)
+    assert registry in versions
