@@ -283,6 +283,21 @@ def test_fields_of_every_sort() -> None:
     assert written(record("R", id="long", note="string", computed="int"), Derived(1)) == b"\2\x08none\x08"
 
 
+def test_pydantics_own_serializers_are_not_asked() -> None:
+    class Order(pydantic.BaseModel):
+        id: int
+
+        @pydantic.field_serializer("id")
+        def told(self, number: int) -> int:
+            return number + 1
+
+        @pydantic.model_serializer
+        def whole(self) -> dict[str, int]:
+            return {"id": 9}
+
+    assert written(record("R", id="long"), Order(id=1)) == b"\2"
+
+
 def test_attrs_private_fields_keep_their_names() -> None:
     @attrs.define
     class Hidden:

@@ -130,6 +130,8 @@ def test_what_may_be_the_questions_own_is_remembered_until_it_may_be_asked_again
             refused(world)
             assert len(schema_registry.requests) == 1 + number
             world.clock.shift += 25
+        schema_registry.recover()
+        assert world.client.register_schema("orders-value", ORDER) == 1
 
 
 def test_401_is_never_remembered(world: World) -> None:

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from kafka_sr_retry import AvroSerializer, RegistryUnavailableError, SchemaRegistryClient
+from kafka_sr_retry import AvroSerializer, RegistryUnavailableError, Schema, SchemaRegistryClient
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 
 TOTAL = 2000
@@ -80,7 +80,7 @@ def test_a_transaction_over_three_new_subjects_can_be_aborted_and_the_next_one_w
         def produce(topic: str) -> None:
             producer.produce(topic, serializer("x", SerializationContext(topic, MessageField.VALUE)))
 
-        serializer("x", SerializationContext(known, MessageField.VALUE))
+        client.register_schema(f"{known}-value", Schema('"string"'), timeout=60)  # a busy registry takes longer
         proxy.fail_always(faults.hang())
         producer.begin_transaction()
         produce(known)
@@ -124,3 +124,7 @@ def test_a_transaction_that_outlasts_its_time_costs_the_producer(
         producer.commit_transaction(30)
     assert raised.value.args[0].code() == KafkaError._FENCED
     assert raised.value.args[0].fatal()
+    after = Producer({"bootstrap.servers": kafka_bootstrap_servers})
+    after.produce(known, b"after")
+    assert after.flush(30) == 0
+    assert committed(kafka_bootstrap_servers, [known], 1) == [known]
