@@ -22,12 +22,19 @@ from .wire import Malformed, Response
 
 
 class _Path(str):
-    """A request's target, which urllib3 logs without its query, and without what a redirect repeats of the request."""
+    """A request's target as it may be logged: without its query, and what a redirect repeats of the request.
 
-    secrets: Collection[str] = ()
+    Attributes:
+        target: as it is sent.
+    """
 
-    def __str__(self) -> str:
-        return told(self.partition("?")[0], tuple(self.secrets), 1000)
+    target: str
+
+    @classmethod
+    def of(cls, target: str, secrets: Collection[str]) -> _Path:
+        path = cls(told(target.partition("?")[0], tuple(secrets), 1000))
+        path.target = target
+        return path
 
 
 class _Dialled:
@@ -117,7 +124,7 @@ class _Noted:
             exchange.reused, exchange.answer = True, None
             self.sock.settimeout(exchange.left())
             exchange.mark(Phase.EXCHANGING, self.sock)
-        super().putrequest(method, str.__str__(url), *args, **kwargs)  # type: ignore[misc]
+        super().putrequest(method, getattr(url, "target", url), *args, **kwargs)  # type: ignore[misc]
 
 
 class _HTTPConnection(_Dialled, _Noted, HTTPConnection):
@@ -132,8 +139,8 @@ class _Quiet:
     """An urllib3 pool that logs no query, and warns of no server that may be anyone."""
 
     def _ask(self, conn: Any, method: str, url: str, **kwargs: Any) -> Any:
-        path = _Path(url)
-        path.secrets = current.get().secrets
+        exchange = current.get()
+        path = _Path.of(url, exchange.secrets if exchange.redirected else ())
         return super()._make_request(conn, method, path, **kwargs)  # type: ignore[misc]
 
     _make_request: Any = _ask
