@@ -77,7 +77,7 @@ class AttemptStartEvent(Event):
     endpoint: str
     number: int
     request_id: str
-    headers: dict[str, str] = field(compare=False)
+    headers: dict[str, str] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

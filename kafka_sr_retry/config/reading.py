@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -77,6 +78,7 @@ _EMPTY_COUNTS = ("url", "proxy")
 
 
 def _unknown(name: str, prefix: str, known: Mapping[str, Key]) -> ConfigurationError:
+    name = _shown(str(name), known)
     instead = _NOT_SUPPORTED.get(name)
     if instead is None and str(name).startswith(PREFIX) and not prefix:
         instead = f"here it stands without {PREFIX}"
@@ -86,6 +88,14 @@ def _unknown(name: str, prefix: str, known: Mapping[str, Key]) -> ConfigurationE
         near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
         instead = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(sorted(known))}."
     return ConfigurationError(f"unknown configuration key {prefix}{name}: {instead}", f"{prefix}{name}")
+
+
+def _shown(name: str, known: Mapping[str, Key]) -> str:
+    """A key's name in an error. What has other characters may be a line, with a value in it: of that only its key."""
+    plain = re.match(r"[\w.-]*", name)[0]  # type: ignore[index]
+    if plain == name:
+        return name
+    return f"{plain}..." if difflib.get_close_matches(plain.removeprefix(PREFIX), known, n=1, cutoff=0.85) else "..."
 
 
 _CONFLUENT_RULES = (
@@ -100,9 +110,9 @@ _NOT_SUPPORTED = dict.fromkeys(
 class SplitConf:
     """A producer's configuration dict, taken apart."""
 
-    client: dict[str, Any]
-    serializer: dict[str, Any]
-    kafka: dict[str, Any]
+    client: dict[str, Any] = dataclasses.field(repr=False)
+    serializer: dict[str, Any] = dataclasses.field(repr=False)
+    kafka: dict[str, Any] = dataclasses.field(repr=False)
 
 
 def split(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
@@ -85,8 +85,11 @@ def header_mapping(name: str, value: Any) -> dict[str, str]:
     """Headers that may be added to a request; ``name`` says who gave them."""
     headers = _mapping(name, value)
     for header, content in headers.items():
-        if not is_header(header, ""):
-            raise ConfigurationError(f"{name} must name headers as HTTP allows, not {header!r}", name)
+        if not is_header(header, ""):  # it may be a whole line, with the value in it
+            shown = re.match(f"({_HEADER.pattern})?", header)[0]  # type: ignore[index]
+            raise ConfigurationError(
+                f"{name} must name headers as HTTP allows, not {shown!r} with more behind it", name
+            )
         if header.lower() in ("content-length", "transfer-encoding", "host"):
             raise ConfigurationError(f"{name} must not set {header}: it belongs to each request", name)
         if not is_header(header, content):
@@ -237,7 +240,7 @@ class Urls:
     """The endpoints' URLs, without the credentials that stood in them."""
 
     urls: tuple[str, ...]
-    user_info: tuple[str, str] | None
+    user_info: tuple[str, str] | None = field(repr=False)
 
 
 def urls(name: str, value: Any) -> Urls:

@@ -42,8 +42,8 @@ class RegistryRequest(Generic[T]):
     """
 
     method: str
-    path: str
-    body: bytes | None
+    path: str = field(repr=False)
+    body: bytes | None = field(repr=False)
     asked: str = field(compare=False)
     operation: Operation = field(compare=False)
     expects: Callable[[Any], T] = field(compare=False, repr=False)

@@ -1180,6 +1180,8 @@ def test_no_credential_is_ever_shown(registry: SchemaRegistryServer, form: list[
         (["http://a:1", "-X", "max.retry=3"], "did you mean max.retries?"),
         (["http://a:1", "-X", "max.retries=many"], "max.retries must be a number"),
         (["http://a:1", "-X", f"{SECRET}"], "key=value"),
+        (["http://a:1", "-X", f"{SECRET.upper()}=="], "key=value"),
+        (["http://a:1", "-X", f"http://me:{SECRET}@a:1/?x=y"], "key=value"),
         (["http://a:1", "-X", f"basic.auth.user.info={SECRET}"], "user:password"),
         ([f"http://me:{SECRET}@a:1", "-X", f"basic.auth.user.info=me:{SECRET}"], "contradict"),
         (["http://a:1", "-X", "ssl.ca.location=/no/such/file"], "/no/such/file"),
@@ -1210,6 +1212,22 @@ def test_a_wrong_configuration_is_one_line_and_no_request(args: list[str], word:
     assert wrong.stderr.count("\n") == 1
     assert word in wrong.stderr
     assert SECRET not in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"bearer.auth.token=\\\n  {SECRET}==\n", 1),
+        (f"ssl.key.pem=-----BEGIN PRIVATE KEY-----\n{SECRET.upper()}==\n", 2),
+        (f'"bearer.auth.token": "{SECRET}"\n', 1),
+    ],
+)
+def test_a_value_that_goes_on_in_another_line_is_not_told(text: str, line: int) -> None:
+    wrong = run("--config", "-", "http://a:1", input=text)
+
+    assert wrong.exit_code == 2
+    assert f"--config, line {line}: " in wrong.stderr
+    assert SECRET.lower() not in wrong.output.lower()
 
 
 def test_a_file_that_is_nested_too_deep_is_told() -> None:

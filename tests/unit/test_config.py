@@ -213,6 +213,26 @@ def test_a_key_like_no_other_lists_the_known_ones() -> None:
     assert "total.timeout.ms" in str(refused(URL | {"zzz": 1}))
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (f"basic.auth.user.info=me:{SECRET}", "basic.auth.user.info...: did you mean basic.auth.user.info?"),
+        (f"http://me:{SECRET}@host?x", "unknown configuration key ...: "),
+        (f"{SECRET}==", "unknown configuration key ...: "),
+    ],
+)
+def test_a_line_that_stands_where_a_key_should_is_not_told(typed: str, told: str) -> None:
+    error = refused(URL | {typed: ""})
+    assert told in str(error)
+    assert SECRET not in f"{error!r} {error.key}"
+
+
+def test_a_header_in_one_line_is_not_told() -> None:
+    error = refused(URL | {"http.headers": {"X-Team": "a", f"Authorization: Bearer {SECRET}": ""}})
+    assert "'Authorization' with more behind it" in str(error)
+    assert SECRET not in f"{error!r}"
+
+
 def test_an_unknown_serializer_key_names_the_nearest_known_one() -> None:
     error = refused({"auto.register.schema": False}, SerializerSettings)
     assert "did you mean auto.register.schemas?" in str(error)

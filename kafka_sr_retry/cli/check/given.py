@@ -14,6 +14,9 @@ from kafka_sr_retry.errors import ConfigurationError
 
 _AUTO_REGISTER = keys(SerializerSettings)["auto.register.schemas"]
 
+_NAME = r"[a-z\d._-]+"
+"""A key. What else stands there may be a part of a value."""
+
 _BROKERS = ("bootstrap.servers", "metadata.broker.list")
 """A configuration in which one of them stands is a producer's: its keys without prefix are Kafka's."""
 
@@ -74,9 +77,11 @@ def _file(text: str) -> dict[str, Any]:
         for number, line in enumerate(lines, 1):
             if not line or line[0] in "#!":
                 continue
-            found = re.fullmatch(r"([^\s=:]+)\s*[=:]\s*(.*)", line)
-            if found is None:
+            found = re.fullmatch(rf"({_NAME})\s*[=:]\s*(.*)", line)
+            if found is None:  # it may be a part of a value
                 raise ConfigurationError(f"--config, line {number}: it is not of the form key=value")
+            if line.endswith("\\"):
+                raise ConfigurationError(f"--config, line {number}: a value goes on in no other line; JSON can hold it")
             conf[found[1]] = found[2]
     return _prefixed(conf)
 
@@ -97,7 +102,7 @@ def _assignments(assignments: Sequence[str]) -> dict[str, Any]:
     conf: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
-        if not name or not equals:
+        if not equals or not re.fullmatch(_NAME, name.strip()):
             raise ConfigurationError("-X takes key=value, such as -X ssl.ca.location=ca.pem")
         conf |= _prefixed({name.strip(): value})
     return conf
