@@ -6,6 +6,8 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .masking import of_pair
+
 _FOR_EVER = float("inf")
 
 
@@ -42,7 +44,7 @@ class Fixed:
 
 def basic(user: str, password: str) -> Access:
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return Access({"Authorization": f"Basic {token}"}, (token, *filter(None, [password])))
+    return Access({"Authorization": f"Basic {token}"}, (token, *filter(None, [of_pair(user, password)])))
 
 
 def bearer(token: str, headers: Mapping[str, str]) -> Access:

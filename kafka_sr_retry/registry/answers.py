@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -25,6 +26,7 @@ from kafka_sr_retry.schema import (
     write_rules,
 )
 
+from .masking import BEGINNING, masked
 from .policy import Break, Outcome
 from .request import BadAnswer, RegistryRequest, Reply
 
@@ -33,6 +35,9 @@ LONGEST_NAME = 10_000
 
 ANOTHERS = "the words of another origin"
 """Stand for what was answered there to a redirect, which is not told."""
+
+_LONGEST_TEXT = 20_000
+"""Characters of what a server says that are looked at."""
 
 LONGEST_REST = 3600.0
 """Seconds: a longer ``Retry-After`` is taken for a mistake, and asked about again after an hour."""
@@ -100,6 +105,7 @@ def read_token(
                 broke=Break.BAD_ANSWER, status=reply.status, detail=f"{reply.status}, but {bad}{_by_way(reply)}"
             )
     error = content if isinstance(content, dict) else {}
+    secrets += tuple(_tokens(error, reply.body))
     words = [error[name] for name in ("error", "error_description") if isinstance(error.get(name), str)]
     text = told(": ".join(words), secrets, 2000) if words else _excerpt(reply.body, secrets)
     if reply.away:
@@ -114,6 +120,15 @@ def read_token(
         message=text,
         detail=f"{reply.status} {text}".strip(),
     )
+
+
+def _tokens(content: dict[str, Any], body: bytes) -> Iterator[str]:
+    """Those that stand in an answer that should hold none."""
+    yield from (text for name, text in content.items() if name.endswith("_token") and isinstance(text, str))
+    yield from _A_TOKEN.findall(body[:_LONGEST_TEXT].decode("latin-1"))[:4]
+
+
+_A_TOKEN = re.compile(r"(?:access|refresh|id)_token\W{1,8}([\w.~+/=-]{4,})", re.ASCII)
 
 
 def access_token(content: Any) -> tuple[str, float | None]:
@@ -321,13 +336,13 @@ def _by_way(reply: Reply) -> str:
 
 
 def _excerpt(body: bytes, secrets: Sequence[str] = ()) -> str:
-    return told(body[:20_000].decode(errors="replace"), secrets, 200)
+    return told(body[: 2 * _LONGEST_TEXT].decode(errors="surrogateescape"), secrets, 200)
 
 
 def told(text: str, secrets: Sequence[str], longest: int) -> str:
     """What a server says, as it may stand in an error or a log: no secret, no line break, no escape, no end of it."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
+    whole = masked(text[:_LONGEST_TEXT], secrets)
+    text = whole if len(text) <= _LONGEST_TEXT else whole[:-BEGINNING]  # where a secret may have been cut
     text = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * longest]).split())
     return text if len(text) <= longest else text[:longest] + "…"
 

@@ -210,7 +210,7 @@ def _broke(error: Exception, causes: list[BaseException], exchange: Exchange) ->
 def _words(causes: list[BaseException]) -> str:
     """The first cause's, if they are the system's; of one that quotes the server, its class."""
     known = [e for e in causes if not isinstance(e, requests.RequestException)]
-    ours = [e for e in known if isinstance(e, OSError | http.client.IncompleteRead)]
+    ours = [e for e in known if isinstance(e, OSError | http.client.IncompleteRead) and not isinstance(e, HTTPError)]
     first = ours[-1] if ours else causes[-1]
     return str(getattr(first, "strerror", None) or first) if ours else type(first).__name__
 

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from kafka_sr_retry.config import ClientSettings, keys
 from kafka_sr_retry.errors import ConfigurationError, Failure
@@ -170,7 +170,7 @@ def _oauth(settings: ClientSettings, headers: Mapping[str, str]) -> _Source:
         secret = settings.bearer_client_secret or ""
         shown = basic(settings.bearer_client_id or "", secret)
         form = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        access = Access({**shown.headers, **form}, (*shown.secrets, secret, quote_plus(secret)))
+        access = Access({**shown.headers, **form}, shown.secrets)
         fields = {"grant_type": "client_credentials", "scope": settings.bearer_scope}
         body = urlencode({name: value for name, value in fields.items() if value}).encode()
     name, mark, query = endpoint.partition("?")  # a query may hold a key

@@ -26,7 +26,7 @@ from kafka_sr_retry.version import __version__
 from .answers import told
 from .connections import Adapter, is_link_local
 from .exchange import Exchange, LinkLocalError
-from .masking import of_headers, of_proxy
+from .masking import of_headers, of_proxy, of_query
 from .policy import Break
 from .request import JSON_TYPE, RegistryRequest, Reply
 from .tls import RotatingTls
@@ -120,6 +120,8 @@ class Transport:
     def _follow(self, exchange: Exchange) -> Reply:
         """The exchange's answer, redirects followed."""
         url = exchange.url
+        if exchange.request.operation == "token":
+            exchange.secrets |= of_query(url)
         origin, shown = _origin(url), url
         for _ in range(MAX_REDIRECTS + 1):
             away = _origin(url) != origin
@@ -153,10 +155,9 @@ class Transport:
         if not away and settings.http_auth:
             before, bare = dict(prepared.headers), prepared.url
             prepared.prepare_auth(settings.http_auth)
-            put = [(name, _text(value)) for name, value in prepared.headers.items() if before.get(name) != value]
+            exchange.secrets |= _put(before, prepared.headers)
             if prepared.url and prepared.url != bare:
-                put.append(("signature", urlsplit(prepared.url).query))
-            exchange.secrets |= of_headers(put)
+                exchange.secrets |= of_query(prepared.url)
         for name, value in prepared.headers.lower_items():
             if not is_header(_text(name), _text(value)):
                 raise requests.exceptions.InvalidHeader
@@ -183,6 +184,7 @@ class Transport:
             stack.callback(response.raw.close)
             response = dispatch_hook("response", prepared.hooks, response, **options)  # type: ignore[no-untyped-call]
             stack.callback(response.raw.close)  # of another one, where http.auth has asked again
+            exchange.secrets |= _put(prepared.headers, response.request.headers)
             answer = exchange.answer
             assert answer is not None
             if vars(response)["_content_consumed"]:  # by a hook of http.auth
@@ -219,6 +221,11 @@ def _settle(raw: Any, answer: Response, good: bool) -> None:
         raw.release_conn()
     else:
         raw.close()
+
+
+def _put(before: Mapping[str, Any], headers: Mapping[str, Any]) -> frozenset[str]:
+    """The credentials in what ``http.auth`` has put on a request."""
+    return of_headers((name, _text(value)) for name, value in headers.items() if before.get(name) != value)
 
 
 def _text(value: str | bytes) -> str:

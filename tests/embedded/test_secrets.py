@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import logging
+import os
 import pickle
 import re
 import socket
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import pytest
 import requests
-from servers import RawServer
+from servers import RawServer, TokenServer
 
+import kafka_sr_retry
 from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
+from kafka_sr_retry.config import ClientSettings, parse, split
 from kafka_sr_retry.events import AttemptEvent
-from kafka_sr_retry.testing import SchemaRegistryServer, redirect
+from kafka_sr_retry.testing import SchemaRegistryServer, error, redirect
+from kafka_sr_retry.testing import answer as faulty
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
 SECRET = 'zq-h/dden+"zq&='
 PAIR = base64.b64encode(f"me:{SECRET}".encode()).decode()
+
+
+class Negotiated(requests.auth.AuthBase):
+    """Shows its token once the server has asked for it, as Kerberos does."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.register_hook("response", self._again)
+        return request
+
+    def _again(self, response: requests.Response, **options: Any) -> requests.Response:
+        _ = response.content  # reads it whole, so that its connection is free
+        response.raw.release_conn()
+        again = response.request.copy()
+        again.headers["Authorization"] = f"Negotiate {SECRET}"
+        return response.connection.send(again, **options)  # type: ignore[attr-defined, no-any-return]
 
 
 class Signed(requests.auth.AuthBase):
@@ -52,22 +71,18 @@ SHOWN: dict[str, dict[str, Any]] = {
     "auth's other header": {"http.auth": Signed(X_Amz_Security_Token=SECRET)},
     "requests' own auth": {"http.auth": requests.auth.HTTPBasicAuth("me", SECRET)},
     "auth's query": {"http.auth": Signed(query=SECRET)},
+    "auth that answers": {"http.auth": Negotiated()},
+    "a user without a password": {"basic.auth.user.info": f"{SECRET}:"},
     "a proxy": {"proxy": f"me:{quote(SECRET, safe='')}"},
+    "a proxy's user without a password": {"proxy": quote(SECRET, safe="")},
     "a token": {
         "bearer.auth.credentials.source": "CUSTOM",
         "bearer.auth.custom.provider.function": lambda _: re.sub("[^a-z-]", "x", SECRET),
     },
 }
 
-FORMS: dict[str, Callable[[str], str]] = {
-    "as it is": str,
-    "quoted": quote,
-    "wholly quoted": lambda text: quote(text, safe=""),
-    "in a form": quote_plus,
-    "as HTML": html.escape,
-    "in base64": lambda text: base64.b64encode(text.encode()).decode(),
-    "as JSON": lambda text: json.dumps(text)[1:-1],
-}
+FORMS: tuple[Callable[[str], str], ...] = (str, lambda text: quote(text, safe=""))
+"""All of them: tests/unit/test_masking.py, and trials.secrets."""
 
 
 def answer(status: str, body: str, *headers: str) -> bytes:
@@ -103,21 +118,31 @@ def told(stack: ExitStack, caplog: pytest.LogCaptureFixture, url: str, conf: dic
     client = stack.enter_context(SchemaRegistryClient(given))
     with pytest.raises(SchemaRegistryError) as caught:
         client.register_schema("s", ORDER, timeout=10)
-    error = caught.value
-    again = pickle.loads(pickle.dumps(error))
-    lines = [record.getMessage() + str(record.exc_info) for record in caplog.records]
-    words = [str(error), repr(error), repr(vars(error)), repr(vars(again)), repr(client), repr(heard), *lines]
+    raised = caught.value
+    again = pickle.loads(pickle.dumps(raised))
+    lines = [f"{record.getMessage()} {record.args!r} {record.exc_info}" for record in caplog.records]
+    words = [str(raised), repr(raised), repr(vars(raised)), repr(vars(again)), repr(client), repr(heard), *lines]
+    words += _locals(raised)
     outcomes = [event.outcome for event in heard if isinstance(event, AttemptEvent)]
     return "\n".join(words).replace("\\\\", "\\"), outcomes
 
 
+def _locals(error: BaseException) -> list[str]:
+    """What a tool that shows the local variables of our frames would show."""
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    frames = [frame.locals for frame in told.stack if os.path.dirname(kafka_sr_retry.__file__) in frame.filename]
+    assert frames
+    return list(map(repr, frames))
+
+
 def hidden() -> list[str]:
     plain = [SECRET, re.sub("[^a-z-]", "x", SECRET), PAIR, f"me:{SECRET}"]
-    return [form(secret) for secret in plain for form in FORMS.values()]
+    return [form(secret) for secret in plain for form in FORMS]
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("shown", SHOWN)
+@pytest.mark.parametrize(
+    ("shown", "place"), [*((shown, "a message") for shown in SHOWN), *(("user info", place) for place in PLACES)]
+)
 def test_a_server_that_repeats_the_request_tells_no_credential(
     stack: ExitStack, caplog: pytest.LogCaptureFixture, shown: str, place: str
 ) -> None:
@@ -127,7 +152,7 @@ def test_a_server_that_repeats_the_request_tells_no_credential(
         values += [value for name, _, value in (header.partition(": ") for header in headers if ": " in header)]
         said = [SECRET] if shown != "a token" else []
         said += [part for value in values for part in (value, value.rpartition(" ")[2], value.rpartition("=")[2])]
-        said = [form(part) for part in said for form in FORMS.values()]
+        said = [form(part) for part in said for form in FORMS]
         return PLACES[place](" ".join(said) if place in ("a message", "a page", "a failure") else "/".join(said))
 
     server = RawServer(answers)
@@ -232,6 +257,63 @@ def test_urllib3_logs_no_query(
     assert [request.path for request in schema_registry.requests][1].endswith(f"?key={quote(SECRET)}")
     assert "/elsewhere HTTP/1.1" in text
     assert quote(SECRET) not in text
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_key_in_the_token_servers_url_is_not_told(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, schema_registry: SchemaRegistryServer, failing: bool
+) -> None:
+    def answers(head: bytes, _: bytes) -> bytes:
+        target = head.decode().split()[1]
+        return answer("500 Oh", f"no: {target}, {SECRET}") if failing else answer("200 OK", '{"access_token": "t"}')
+
+    server = RawServer(answers)
+    stack.callback(server.close)
+    schema_registry.fail_always(error(500))
+    conf = {
+        "bearer.auth.credentials.source": "OAUTHBEARER",
+        "bearer.auth.client.id": "me",
+        "bearer.auth.client.secret": "x",
+        "bearer.auth.issuer.endpoint.url": f"{server.url}/token?key={quote(SECRET, safe='')}",
+    }
+    text, _ = told(stack, caplog, schema_registry.url, conf)
+
+    assert server.heads
+    assert [secret for secret in hidden() if secret in text] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"access_token": SECRET}),
+        json.dumps({"refresh_token": SECRET, "error": SECRET}),
+        "upstream said: access_token=zq-hidden.zq-hidden",
+    ],
+)
+def test_a_token_in_a_failure_of_its_server_is_not_told(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture, schema_registry: SchemaRegistryServer, body: str
+) -> None:
+    tokens = stack.enter_context(TokenServer())
+    tokens.fail_always(faulty(500, body))
+    conf = {
+        "bearer.auth.credentials.source": "OAUTHBEARER",
+        "bearer.auth.client.id": TokenServer.ID,
+        "bearer.auth.client.secret": TokenServer.SECRET,
+        "bearer.auth.issuer.endpoint.url": tokens.endpoint,
+    }
+    text, _ = told(stack, caplog, schema_registry.url, conf)
+
+    assert tokens.requests
+    assert "zq" not in text
+
+
+def test_what_holds_credentials_does_not_show_them() -> None:
+    conf = {"schema.registry.url": f"http://me:{quote(SECRET, safe='')}@sr.example", "sasl.password": SECRET}
+    parts = split(conf, is_key=False)
+    settings = parse(ClientSettings, parts.client)
+
+    assert settings.urls.user_info == ("me", SECRET)
+    assert "zq" not in f"{parts} {settings} {settings.urls}"
 
 
 LINK_LOCAL = [

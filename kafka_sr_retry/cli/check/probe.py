@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from kafka_sr_retry.config import ClientSettings, Tls
 from kafka_sr_retry.errors import Failure, SchemaNotFoundError
@@ -261,26 +261,15 @@ class Probe:
     def _read(
         self, reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False, secrets: Sequence[str] = ()
     ) -> Outcome:
-        secrets = *secrets, *self._secrets()
         outcome = answers.read(reply, request, renewable=renewable, secrets=secrets)
-        return replace(outcome, value=questions.as_told(outcome.value, secrets))
-
-    def _secrets(self) -> tuple[str, ...]:
-        """What a server must not make us tell, even if it says it; a header's value that is short hides no secret."""
-        given = self._settings.http_headers.values()
-        without_scheme = (value.partition(" ")[2] for value in given)
-        return *self._access.secrets, *(value for value in (*given, *without_scheme) if len(value) >= 8)
+        return replace(outcome, value=questions.as_told(outcome.value, (*secrets, *reply.secrets)))
 
     def _elsewhere(self, answered: str, path: str) -> str | None:
         """The endpoint that answered, where it is not the one that was asked; a query may hold secrets."""
         if not answered or answered == self._url + path:
             return None
         bare = urlunsplit(urlsplit(answered)._replace(query="", fragment=""))
-        secrets = self._secrets()
-        encoded = (quote(secret, safe=safe) for secret in secrets for safe in ("", "/"))
-        return answers.told(
-            bare.removesuffix(path.partition("?")[0]).rstrip("/"), (*secrets, *encoded), questions.LONGEST
-        )
+        return answers.told(bare.removesuffix(path.partition("?")[0]).rstrip("/"), (), questions.LONGEST)
 
     def _handshake(self) -> Handshake | None:
         """With the endpoint. A certificate that is not trusted is looked at once more for its end, with no trust in it:
