@@ -67,7 +67,7 @@ def read(
     code, message = error.get("error_code"), error.get("message")
     words = message if isinstance(message, str) else ""
     text = told(words, secrets, 2000) if words else _excerpt(reply.body, secrets)
-    says_empty = bool(request.body) and _says_empty(reply.status, text)
+    says_empty = bool(request.body) and reply.status == 422 and (_says_null(text) or _misses(message))
     if reply.away:
         text = ANOTHERS
     if "error_code" not in error:
@@ -347,9 +347,19 @@ def told(text: str, secrets: Sequence[str], longest: int) -> str:
     return text if len(text) <= longest else text[:longest] + "…"
 
 
-def _says_empty(status: int, message: str) -> bool:
+def _says_null(message: str) -> bool:
     """Confluent's ``register.request`` (older versions: ``register.arg4``), and Apicurio's words."""
-    return status == 422 and ("must not be null (was null)" in message or "schema provided is null" in message)
+    return "must not be null (was null)" in message or "schema provided is null" in message
+
+
+def _misses(message: Any) -> bool:
+    """Karapace's list of what is wrong with a body: none came, none with a schema in it, or no JSON."""
+    wrong = [each for each in message if isinstance(each, dict)] if isinstance(message, list) else []
+    return any(
+        each.get("type") == "json_invalid"
+        or (each.get("type") == "missing" and each.get("loc") in (["body"], ["body", "schema"]))
+        for each in wrong
+    )
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -1,7 +1,7 @@
 """What the outcome of an attempt means, and how long to wait. Pure: no clock, no randomness of its own, no I/O.
 
 "Retry or not" is decided by ``TABLE``: the first row that fits an outcome says what to do. The answers behind the rows
-were observed on Confluent Schema Registry 7.9.9, Apicurio Registry 2.5.11 and 3.0.9, and Karapace.
+were observed on Confluent Schema Registry 7.9.9, Apicurio Registry 2.5.11 to 3.3.3, and Karapace 6.2.0.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Outcome:
         status: HTTP status, or ``None`` where none came.
         error_code: of the registry's error JSON, or ``None``.
         from_registry: whether the error is a registry's JSON (``error_code`` present).
-        says_empty: whether it is a 422 saying that the request was null although a body was sent.
+        says_empty: whether it is a 422 saying that the request was null, or no JSON, although a whole body was sent.
         retry_after: seconds the answer asks for, or ``None``.
         renewable: whether the credentials used could be renewed.
         optional: whether not every registry has the path that was asked.

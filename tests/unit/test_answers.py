@@ -245,6 +245,11 @@ def test_an_error_tells_its_code_and_whether_a_registry_wrote_it(
     assert (outcome.status, outcome.error_code, outcome.from_registry) == (status, code, from_registry)
 
 
+def missing(*place: str | int) -> list[dict[str, Any]]:
+    """As Karapace tells what it misses."""
+    return [{"type": "missing", "loc": list(place), "msg": "Field required", "input": None}]
+
+
 @pytest.mark.parametrize(
     ("message", "lost"),
     [
@@ -254,10 +259,19 @@ def test_an_error_tells_its_code_and_whether_a_registry_wrote_it(
         ("register.request must not be null (was null); error code: 422", True),
         ("The schema provided is null.", True),
         ("Invalid schema", False),
+        (missing("body"), True),
+        (missing("body", "schema"), True),
+        ([{"type": "extra"}, *missing("body")], True),
+        (missing("body", "references", 0, "name"), False),
+        (missing("query", "schema"), False),
+        ([{"type": "json_invalid", "loc": ["body", 11], "msg": "JSON decode error"}], True),
+        ([{"type": "string_type", "loc": ["body", "schema"]}], False),
+        ([{"type": ["missing"], "loc": "body"}, None, "missing", [["body"]]], False),
+        ({"type": "missing", "loc": ["body"]}, False),
     ],
 )
 @pytest.mark.parametrize("status", [422, 400])
-def test_a_422_that_calls_a_sent_body_null_is_a_lost_body(status: int, message: str, lost: bool) -> None:
+def test_a_422_that_has_nothing_of_a_sent_body_is_a_lost_body(status: int, message: Any, lost: bool) -> None:
     assert read(status, {"error_code": 422, "message": message}).says_empty is (lost and status == 422)
 
 
