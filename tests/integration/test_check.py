@@ -55,4 +55,5 @@ def test_a_wrong_path_in_the_url_is_told(registry_url: str, path: str) -> None:
     root = "/".join(registry_url.split("/")[:3])
     document, _ = found(root + path)
 
-    assert [problem["code"] for problem in document["problems"]] == ["wrong_path"]
+    # Apicurio from 3.0 on and Karapace send no JSON there
+    assert [problem["code"] for problem in document["problems"]] in (["wrong_path"], ["not_a_registry"])

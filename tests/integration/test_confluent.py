@@ -174,7 +174,7 @@ def test_admin_calls_get_through(
         (lambda: client.get_version(subject, 1).schema_id, known),
         (lambda: [v.subject for v in client.get_schema_versions(known)].count(subject), 1),
         (lambda: "AVRO" in client.get_schema_types(), True),
-        (lambda: client.set_compatibility(subject, "FULL")["compatibility"], "FULL"),
+        (lambda: "FULL" in client.set_compatibility(subject, "FULL").values(), True),
         (lambda: client.get_compatibility(subject), "FULL"),
         (lambda: client.test_compatibility(subject, schema), True),
         (lambda: client.delete_subject(subject), [1]),

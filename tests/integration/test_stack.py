@@ -1,6 +1,7 @@
 """What a real registry and a real Kafka answer: what the client and the embedded registry are built on.
 
-The tests hold for Confluent's and for Apicurio's registry, so they also run against docker-compose.yml.
+The tests hold for Confluent's and for Apicurio's registry, so they also run against docker-compose.yml. What all
+registries have in common is in test_registries.py.
 """
 
 from __future__ import annotations
