@@ -1,11 +1,12 @@
 # Each command makes the virtual environment it needs, from a Python 3.10+ with its venv module.
 PYTHON ?= python3
 VENV   := .venv
+TOOLS  := .tools
 SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration benchmark resilience simulation compare chaos secrets range package stack-up stack-down clean
+.PHONY: help demo test lint integration benchmark resilience simulation compare chaos secrets range package lock stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +53,9 @@ range: ## the core's tests at both ends of the supported range (needs Python 3.1
 package: ## build the wheel, and run the demo from it in an empty environment
 	.ci/package
 
+lock: $(TOOLS)/.done ## pin the newest of all that development needs, in requirements/ (KEEP=--keep: what fits stays)
+	.ci/lock $(KEEP)
+
 stack-up: ## Kafka and two Confluent registries in Docker (docker-compose.yml)
 	docker compose up --detach --wait
 
@@ -59,14 +63,24 @@ stack-down: ## end them
 	docker compose down --volumes
 
 clean: ## remove what the commands made
-	rm -rf $(VENV) .stack dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(TOOLS) .stack dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 
-$(VENV)/.demo: pyproject.toml
+# what was tested: pinned, with hashes
+INSTALL = pip install --quiet --disable-pip-version-check
+
+$(VENV)/.demo: pyproject.toml requirements/extras.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	$(BIN)/$(INSTALL) --requirement requirements/extras.txt
+	$(BIN)/$(INSTALL) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml
+$(VENV)/.dev: pyproject.toml requirements/dev.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/$(INSTALL) --requirement requirements/dev.txt
+	$(BIN)/$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.demo
+
+$(TOOLS)/.done: requirements/tools.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/$(INSTALL) --requirement requirements/tools.txt
+	@touch $@
