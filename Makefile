@@ -6,7 +6,7 @@ SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration benchmark resilience simulation compare chaos secrets range package lock stack-up stack-down clean
+.PHONY: help demo test lint integration benchmark resilience simulation compare chaos secrets range package release lock audit stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,14 +47,20 @@ chaos: $(VENV)/.dev ## seeded faults between producers and real servers: SEED=n 
 secrets: $(VENV)/.dev ## is a credential told anywhere, whatever goes wrong? SHARE=10 SEED=n
 	$(BIN)/python -m trials.secrets $(if $(SHARE),--share $(SHARE)) $(if $(SEED),--seed $(SEED))
 
-range: ## the core's tests at both ends of the supported range (needs Python 3.10 and 3.13)
+range: ## tests at both ends of the range (needs Python 3.10 and 3.13)
 	.ci/range
 
 package: ## build the wheel, and run the demo from it in an empty environment
 	.ci/package
 
-lock: $(TOOLS)/.done ## pin the newest of all that development needs, in requirements/ (KEEP=--keep: what fits stays)
+release: $(TOOLS)/.done ## wheel, sources, bill of materials, checksums in dist/
+	PYTHON=$(PYTHON) .ci/release
+
+lock: $(TOOLS)/.done ## pin all dependencies anew (KEEP=--keep: what fits stays)
 	.ci/lock $(KEEP)
+
+audit: $(TOOLS)/.done ## known faults of what is pinned (asks an online database)
+	.ci/audit
 
 stack-up: ## Kafka and two Confluent registries in Docker (docker-compose.yml)
 	docker compose up --detach --wait
