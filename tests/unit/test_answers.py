@@ -271,7 +271,7 @@ def missing(*place: str | int) -> list[dict[str, Any]]:
     ],
 )
 @pytest.mark.parametrize("status", [422, 400])
-def test_a_422_that_has_nothing_of_a_sent_body_is_a_lost_body(status: int, message: Any, lost: bool) -> None:
+def test_a_422_that_calls_a_sent_body_null_is_a_lost_body(status: int, message: Any, lost: bool) -> None:
     assert read(status, {"error_code": 422, "message": message}).says_empty is (lost and status == 422)
 
 
