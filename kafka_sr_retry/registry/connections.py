@@ -13,6 +13,7 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ClosedPoolError
 from urllib3.util.connection import allowed_gai_family
 from urllib3.util.wait import wait_for_read
 
@@ -136,7 +137,8 @@ class _HTTPSConnection(_Dialled, _Noted, HTTPSConnection):
 
 
 class _Quiet:
-    """An urllib3 pool that logs no query, and warns of no server that may be anyone."""
+    """An urllib3 pool that logs no query, and warns of no server that may be anyone. Who has it when it is closed still
+    gets a connection."""
 
     def _ask(self, conn: Any, method: str, url: str, **kwargs: Any) -> Any:
         exchange = current.get()
@@ -144,6 +146,12 @@ class _Quiet:
         return super()._make_request(conn, method, path, **kwargs)  # type: ignore[misc]
 
     _make_request: Any = _ask
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        try:
+            return super()._get_conn(timeout)  # type: ignore[misc]
+        except ClosedPoolError:
+            return self._new_conn()  # type: ignore[attr-defined]
 
     def _validate_conn(self, conn: Any) -> None:
         if conn.is_closed and isinstance(conn, HTTPSConnection):
@@ -198,6 +206,14 @@ class Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
         manager.pool_classes_by_scheme = _socks_pools() if socks else self._pools
         return manager
+
+    def close(self) -> None:
+        """urllib3 itself leaves the connections of pools that an error refers to to the garbage collector."""
+        managers = (self.poolmanager, *self.proxy_manager.values())
+        pools = [manager.pools.get(key) for manager in managers for key in manager.pools.keys()]  # noqa: SIM118
+        super().close()
+        for pool in filter(None, pools):
+            pool.close()
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
         """Would add the CA certificates that come with requests to the context."""

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 from clocks import FastClock
+from urllib3.connectionpool import HTTPConnectionPool
 from waiting import until
 
 from kafka_sr_retry import Schema, SchemaRegistryClient
 from kafka_sr_retry.errors import RegistryUnavailableError
 from kafka_sr_retry.events import AttemptEvent, BreakerEvent, GiveUpEvent
 from kafka_sr_retry.registry.clock import Clock
+from kafka_sr_retry.registry.connections import Adapter
 from kafka_sr_retry.testing import Fault, SchemaRegistryServer, drip, error, hang, no_leader, redirect
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}')
@@ -299,6 +303,32 @@ def test_close_ends_the_connections_too(stack: ExitStack) -> None:
             thread.join(GUARD)
             assert "closed" in str(found[0])
             assert connection.recv(65536) == b""
+
+
+def connections_to(server: SchemaRegistryServer) -> list[socket.socket]:
+    found = []
+    for each in gc.get_objects():
+        if isinstance(each, socket.socket):
+            with suppress(OSError):
+                found += [each] if each.getpeername()[1:2] == (server.port,) else []
+    return found
+
+
+def test_close_ends_idle_connections_whoever_holds_their_pool(stack: ExitStack, good: SchemaRegistryServer) -> None:
+    client = client_of(stack, good.url)
+    client.register_schema("s", ORDER)
+    held = [each for each in gc.get_objects() if isinstance(each, HTTPConnectionPool)]
+    assert held
+    assert connections_to(good)
+    client.close()
+    until(lambda: not connections_to(good))
+
+
+def test_who_has_a_pool_when_it_is_closed_gets_a_connection_from_it(good: SchemaRegistryServer) -> None:
+    adapter = Adapter(ssl.create_default_context(), ssl.create_default_context(), 4)
+    pool = adapter.poolmanager.connection_from_url(good.url)
+    adapter.close()
+    assert pool._get_conn().port == good.port
 
 
 def test_an_attempt_whose_time_is_over_ends_its_connection(stack: ExitStack) -> None:
