@@ -185,7 +185,7 @@ class Loop:
 
         def deliver(value: Any) -> None:
             running.needs = None
-            if need.waits and running.at is need:
+            if need.waits and running.at is need and not running.over:
                 if isinstance(value, BaseException):
                     self._ended(running, value, self._clock.now())
                 else:

@@ -609,6 +609,25 @@ def test_max_retries_bounds_the_requests_for_a_token_too(world: World) -> None:
     assert world.counts == (0, 3)
 
 
+def test_a_token_that_fails_after_its_call_has_ended_changes_nothing(world: World) -> None:
+    """Its end is told by a slow listener, while the call's own is told by another, and its caller still waits."""
+    ended = threading.Event()
+
+    def listen(event: Any) -> None:
+        if isinstance(event, GiveUpEvent):
+            if event.operation == "token":
+                ended.wait(1)
+            else:
+                ended.set()
+                time.sleep(0.02)
+
+    world.tokens.fail_always(hang())
+    for _ in range(3):
+        ended.clear()
+        lost = failed(lambda: world.oauth(listen=listen, total_timeout_ms=1000).register_schema("s", ORDER))
+        assert isinstance(lost, RegistryUnavailableError)
+
+
 def test_closing_the_client_ends_the_wait_for_a_token(world: World) -> None:
     world.tokens.fail_always(hang())
     before = set(threading.enumerate())
