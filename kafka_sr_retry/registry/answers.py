@@ -91,8 +91,8 @@ def read(
 def read_token(
     reply: Reply, request: RegistryRequest[Any], *, renewable: bool = False, secrets: Sequence[str] = ()
 ) -> Outcome:
-    """Like ``read`` for a token's server (RFC 6749, sections 5.1 and 5.2). Of a 2xx nothing is told: there may be a
-    token in it."""
+    """Like ``read`` for a token's server (RFC 6749, sections 5.1 and 5.2). Of a 2xx nothing is told, nor of a body that
+    names a token, whatever its status."""
     secrets = (*secrets, *reply.secrets)
     if reply.broke is not None:
         return Outcome(broke=reply.broke, detail=told(reply.detail, secrets, 300))
@@ -107,7 +107,10 @@ def read_token(
     error = content if isinstance(content, dict) else {}
     secrets += tuple(_tokens(error, reply.body))
     words = [error[name] for name in ("error", "error_description") if isinstance(error.get(name), str)]
-    text = told(": ".join(words), secrets, 2000) if words else _excerpt(reply.body, secrets)
+    if words:
+        text = told(": ".join(words), secrets, 2000)
+    else:
+        text = "words in which there may be a token" if b"_token" in reply.body else _excerpt(reply.body, secrets)
     if reply.away:
         text = ANOTHERS
     if not words:

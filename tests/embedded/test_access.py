@@ -559,6 +559,14 @@ def test_a_wrong_secret_is_asked_about_once(world: World) -> None:
     assert "wr0ng" not in world.told(lost)
 
 
+def test_a_token_in_a_refusal_is_not_told(world: World) -> None:
+    world.tokens.fail_always(answer(500, '{"access_token":"secret-token"}'))
+    lost = failed(lambda: world.oauth(max_retries=0).register_schema("s", ORDER))
+
+    assert "there may be a token" in str(lost)
+    assert "secret-token" not in world.told(lost)
+
+
 def test_each_caller_leaves_in_its_own_time_and_hears_of_the_token_server(world: World) -> None:
     world.tokens.fail_next(error(500))
     world.tokens.fail_always(hang())
