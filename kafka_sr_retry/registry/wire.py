@@ -81,7 +81,7 @@ class Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        if self.msg.defects:
+        if self.msg.defects or self.msg.get_payload():  # a bare return has ended them; urllib3 would log the rest
             raise Malformed("headers that cannot be read")
         lengths = self.msg.get_all("Content-Length", [])
         codings = self.msg.get_all("Transfer-Encoding", [])

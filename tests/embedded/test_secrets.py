@@ -99,6 +99,7 @@ PLACES: dict[str, Callable[[str], bytes]] = {
     "a status line": lambda said: f"{said}\r\n\r\n".encode(),
     "a chunk": lambda said: f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{said}\r\n".encode(),
     "a header": lambda said: f"HTTP/1.1 200 OK\r\n{said.replace(':', '')}\r\nContent-Length: 0\r\n\r\n".encode(),
+    "a bare return": lambda said: f"HTTP/1.1 200 OK\r\nX: x\r\r{said}\r\nContent-Length: 0\r\n\r\n".encode(),
     "a redirect": lambda said: answer("307 There", "", f"Location: /{said}/?q={said}"),
     "a redirect away": lambda said: answer("307 There", "", f"Location: http://127.0.0.1:1/{said}"),
 }
