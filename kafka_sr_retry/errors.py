@@ -21,6 +21,13 @@ __all__ = [
 ]
 
 
+def one_line(text: str, longest: int = 2000) -> str:
+    """What others have written, a registry's schema too, as it may stand in an error: no line break, no escape, no end
+    of it."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * longest]).split())
+    return text if len(text) <= longest else text[:longest] + "…"
+
+
 class ConfigurationError(SerializationError, ValueError):
     """A setting that cannot work; raised at construction, before any network.
 

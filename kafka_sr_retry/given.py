@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .avro.encoder import AvroSchema, full_name
-from .errors import ConfigurationError
+from .errors import ConfigurationError, one_line
 from .schema import MAX_ID, RegisteredSchema, Schema, SchemaReference, write_rules
 
 
@@ -53,7 +53,8 @@ def given_schema(given: Any) -> Schema | RegisteredSchema:
     except ConfigurationError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"schema_str cannot be sent as a schema: {error}", "schema_str") from error
+        told = one_line(f"schema_str cannot be sent as a schema: {error}")
+        raise ConfigurationError(told, "schema_str") from error
     return schema
 
 

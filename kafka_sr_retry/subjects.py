@@ -74,6 +74,10 @@ BY_TYPE = {
 }
 
 
+_NAMED, _SHOWN = 5, 200
+"""Subjects, and characters of each, that an error names."""
+
+
 class AssociatedSubjects:
     """The ``ASSOCIATED`` strategy of Confluent's client: the registry says which subject belongs to a topic.
 
@@ -108,9 +112,9 @@ class AssociatedSubjects:
         cluster_id = self._cluster_id or self._resolve(deadline)
         subjects = self._client.get_associated_subjects(ctx.topic, cluster_id, field, timeout=asking.left(deadline))
         if len(subjects) > 1:
-            raise SerializationError(
-                f"topic {ctx.topic!r} has more than one associated {field} subject: {', '.join(subjects)}"
-            )
+            named = ", ".join(repr(subject)[1:-1][:_SHOWN] for subject in subjects[:_NAMED])
+            more = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
+            raise SerializationError(f"topic {ctx.topic!r} has more than one associated {field} subject: {named}{more}")
         if subjects:
             return subjects[0]
         if self._fallback == "NONE":

@@ -14,7 +14,7 @@ from typing import Any
 from fastavro import parse_schema, schemaless_writer
 from fastavro.schema import SchemaParseException, UnknownType
 
-from kafka_sr_retry.errors import ConfigurationError
+from kafka_sr_retry.errors import ConfigurationError, one_line
 
 from .compiler import DIGITS, Write, compile_writer, source_of
 from .misfit import Judge, Misfit, TooMuch, kind_of, raising, schema_logical
@@ -65,9 +65,11 @@ class AvroSchema:
             self._refuse_scales()
             self._refuse_endless()
         except UnknownType as error:
-            raise ConfigurationError(f"schema_str names the unknown type {error.name!r}", "schema_str") from error
+            told = one_line(f"schema_str names the unknown type {error.name!r}")
+            raise ConfigurationError(told, "schema_str") from error
         except (ValueError, SchemaParseException, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ConfigurationError(f"schema_str is not an Avro schema: {error}", "schema_str") from error
+            told = one_line(f"schema_str is not an Avro schema: {error}")
+            raise ConfigurationError(told, "schema_str") from error
         parsed: Any = self._parsed
         self._top = parsed["fields"][0]["type"] if self._wrapped else parsed
         self._is_raw = parsed == "bytes" or (isinstance(parsed, dict) and parsed["type"] == "bytes")

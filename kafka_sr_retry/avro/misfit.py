@@ -16,7 +16,7 @@ from fastavro import schemaless_writer
 from fastavro.validation import validate
 from fastavro.write import LOGICAL_WRITERS
 
-from kafka_sr_retry.errors import AvroEncodingError
+from kafka_sr_retry.errors import AvroEncodingError, one_line
 
 HOLDERS = frozenset(("record", "array", "map"))
 
@@ -53,7 +53,8 @@ class Misfit:
     def error(self) -> AvroEncodingError:
         where = f"field {self.path}" if self.path else "the object"
         return AvroEncodingError(
-            f"{where} does not fit the schema: expected {self.expected}, got {self.actual}. Nothing was sent.",
+            one_line(f"{where} does not fit the schema: expected {self.expected}", 1000)
+            + f", got {one_line(self.actual, 1000)}. Nothing was sent.",
             self.path,
             self.expected,
             self.actual,

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from kafka_sr_retry.config import is_token
+from kafka_sr_retry.errors import one_line
 from kafka_sr_retry.schema import (
     MAX_ID,
     RegisteredSchema,
@@ -345,9 +346,7 @@ def _excerpt(body: bytes, secrets: Sequence[str] = ()) -> str:
 def told(text: str, secrets: Sequence[str], longest: int) -> str:
     """What a server says, as it may stand in an error or a log: no secret, no line break, no escape, no end of it."""
     whole = masked(text[:_LONGEST_TEXT], secrets)
-    text = whole if len(text) <= _LONGEST_TEXT else whole[:-BEGINNING]  # where a secret may have been cut
-    text = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * longest]).split())
-    return text if len(text) <= longest else text[:longest] + "…"
+    return one_line(whole if len(text) <= _LONGEST_TEXT else whole[:-BEGINNING], longest)  # where one may have been cut
 
 
 def _says_null(message: str) -> bool:

@@ -377,6 +377,17 @@ def outcome(serializer: AvroSerializer) -> Any:
         return error
 
 
+def test_many_odd_subjects_of_a_topic_are_told_in_one_short_line(schema_registry: SchemaRegistryServer) -> None:
+    named = [{"subject": f"s\x1b[2J\n{number}"} for number in range(3000)]
+    schema_registry.fail_always(faults.answer(200, json.dumps(named)))
+    conf = {"subject.name.strategy.type": "ASSOCIATED"}
+    with AvroSerializer({"url": schema_registry.url}, RECORD, conf=conf) as serializer:
+        told = str(outcome(serializer))
+    assert "and 2995 more" in told
+    assert told.isprintable()
+    assert len(told) < 3000
+
+
 def run(code: str, url: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-W", "error::RuntimeWarning", "-c", textwrap.dedent(code)]
     return subprocess.run(program, env={**os.environ, "URL": url}, capture_output=True, text=True, timeout=60)
