@@ -230,13 +230,14 @@ def full_name(text: str) -> str | None:
 
 
 def _raw(value: Any) -> bytes:
-    if isinstance(value, str):
-        try:
-            return value.encode()
-        except UnicodeEncodeError:
-            misfit = Misfit("", "bytes", f"{kind_of(value)} with a surrogate, which UTF-8 does not hold")
-    elif isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    else:
+    try:
+        if isinstance(value, str):
+            return str.encode(value)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return bytes(value)
         misfit = Misfit("", "bytes", kind_of(value))
+    except UnicodeEncodeError:
+        misfit = Misfit("", "bytes", f"{kind_of(value)} with a surrogate, which UTF-8 does not hold")
+    except Exception as error:  # noqa: BLE001 objects of all kinds raise what they like
+        misfit = raising("", "bytes", value, error)
     raise misfit.error()

@@ -7,7 +7,7 @@ not chained.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -306,7 +306,11 @@ def _decimals_cause(schema: Mapping[str, Any], value: Any) -> str:
 
 
 def kind_of(value: Any) -> str:
-    return "None" if value is None else type(value).__name__
+    return "None" if value is None else _class_name(type(value))
+
+
+_class_name: Callable[[type], str] = vars(type)["__name__"].__get__
+"""Not by the class's own way, which a metaclass may have bent."""
 
 
 def shown(schema: Any) -> str:

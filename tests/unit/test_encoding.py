@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import uuid
+import weakref
 from collections import deque
 from contextlib import suppress
 from io import BytesIO
@@ -340,6 +341,68 @@ def test_a_default_fills_a_missing_field() -> None:
 @pytest.mark.parametrize("value", [b"", b"raw", bytearray(b"raw"), memoryview(b"raw")])
 def test_top_level_bytes_are_written_raw(schema: Any, value: Any) -> None:
     assert serializer(schema)(value) == PREFIX + bytes(value)
+
+
+class Shy:
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise OSError(SECRET)
+
+
+class Odd(bytes):
+    def __bytes__(self) -> bytes:
+        raise OSError(SECRET)
+
+
+class Text(str):
+    def encode(self, *_: Any) -> Any:
+        return 5
+
+
+def gone() -> Any:
+    return weakref.proxy(Text())
+
+
+def released() -> memoryview:
+    view = memoryview(b"x")
+    view.release()
+    return view
+
+
+@pytest.mark.parametrize("make", [Shy, Odd, gone, released])
+def test_what_is_no_bytes_is_a_misfit_whatever_it_raises(make: Any) -> None:
+    error = misfit("bytes", make())
+    assert "which raised" in error.actual
+    assert SECRET not in str(error)
+    assert serializer("bytes")(Text("raw")) == PREFIX + b"raw"
+
+
+@pytest.mark.parametrize("forged", ["x\nERROR root: all is lost", "\x1b[2J", "\ud800"])
+def test_a_schema_forges_no_line_of_a_log(forged: str) -> None:
+    """It may be a registry's."""
+    odd = record(**{forged: {"type": "enum", "name": "E", "symbols": [f"S{n}" for n in range(5000)]}})
+    error = misfit(odd, {forged: 5})
+    assert str(error).isprintable()
+    assert len(str(error)) < 3000
+    assert error.field_path == forged
+    endless = {"type": "record", "name": "R", "fields": [{"name": forged, "type": "R", "default": {}}]}
+    with pytest.raises(ConfigurationError) as refused:
+        AvroSchema(json.dumps(endless))
+    assert str(refused.value).isprintable()
+
+
+class Nameless(type):
+    def __getattribute__(cls, name: str) -> Any:
+        raise OSError(SECRET)
+
+
+class Hidden(metaclass=Nameless):
+    pass
+
+
+@pytest.mark.parametrize("schema", ["long", "bytes", array("long"), mapping("long"), record(id="long")])
+def test_a_class_that_does_not_tell_its_name_is_named_all_the_same(schema: Any) -> None:
+    assert misfit(schema, Hidden()).actual.startswith("Hidden")
 
 
 def test_bytes_in_a_record_have_avros_length() -> None:
