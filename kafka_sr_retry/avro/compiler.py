@@ -121,7 +121,7 @@ class _Source:
         parts = [repr(prefix)] if prefix else []
         self._expect(whole, "value")
         if whole.kind == "record":  # a missing key costs an exception, which is much for a small record
-            self._other_if(f"len(value) < {len(whole.inner)}")
+            self._other_if(("type(value) is not dict or " * whole.is_function) + f"len(value) < {len(whole.inner)}")
         self._write(whole, "value", parts)
         if any(line.lstrip().startswith(("p +=", "write_")) for line in self._lines):
             self._flush(parts)
@@ -134,11 +134,12 @@ class _Source:
             "    except AvroEncodingError:",
             "        raise",
             "    except SURPRISES:",
-            "        pass",
-            "    except Exception:  # a signal handler's, unless the value is at fault",
-            "        other(value, ctx)",
-            "        raise",
-            f"    {self._bail}",
+            "        raised = []",
+            "    except Exception as error:  # a signal handler's, unless the value is at fault",
+            "        raised = [error]",
+            "    message = other(value, ctx)",
+            "    if raised: raise raised[0]",
+            "    return message",
         ]
         text = [*head, *lines, *tail]
         for number, name in enumerate(self._functions):  # it grows meanwhile

@@ -513,6 +513,36 @@ def test_the_error_of_a_value_has_no_context_that_shows_it() -> None:
     assert caught.value.__cause__ is None
 
 
+class Nowhere(tzinfo):
+    def utcoffset(self, when: Any) -> Any:
+        raise OddError("SECRET")
+
+
+class OddError(Exception):
+    """None of those that a value is expected to raise."""
+
+
+class Sizeless:
+    def __len__(self) -> int:
+        raise OddError("SECRET")
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (
+            record_of("R", t={"type": "long", "logicalType": "timestamp-millis"}),
+            {"t": datetime(2026, 1, 2, tzinfo=Nowhere())},
+        ),
+        (record_of("R", n="int", more=["null", "R"]), Sizeless()),
+    ],
+)
+def test_nor_has_that_of_a_value_whose_own_methods_raise(schema: Any, value: Any) -> None:
+    with pytest.raises(AvroEncodingError) as caught:
+        AvroSchema(json.dumps(schema)).writer(PREFIX)(value, None)
+    assert caught.value.__context__ is None
+
+
 @pytest.mark.parametrize(
     "union",
     [
@@ -951,11 +981,12 @@ def test_the_text_can_be_read() -> None:
     except AvroEncodingError:
         raise
     except SURPRISES:
-        pass
-    except Exception:  # a signal handler's, unless the value is at fault
-        other(value, ctx)
-        raise
-    return other(value, ctx)
+        raised = []
+    except Exception as error:  # a signal handler's, unless the value is at fault
+        raised = [error]
+    message = other(value, ctx)
+    if raised: raise raised[0]
+    return message
 """
     )
 
