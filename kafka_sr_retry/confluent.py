@@ -27,7 +27,7 @@ from .registry.request import BadAnswer, RegistryRequest
 from .schema import Schema
 
 try:
-    from confluent_kafka.schema_registry import RegisteredSchema as _RegisteredSchema
+    from confluent_kafka import schema_registry
     from confluent_kafka.schema_registry import SchemaRegistryClient as _ConfluentClient
 except ImportError as missing:
     raise errors.ConfigurationError(
@@ -145,7 +145,21 @@ class _RestClient:
             case "GET", "schemas", "ids" | "guids", _:
                 operation, check = "get_schema", answers.schema_with_id(0)
             case "GET", "associations", *_:
-                operation = "associations"
+                operation, check = "associations", _each("Association")
+            case "POST", "associations":
+                check = _like("AssociationResponse")
+            case "GET", "schemas", "ids", _, "versions":
+                check = _each("SchemaVersion")
+            case "GET", "schemas" | "contexts" | "subjects", *_:
+                check = _is_list
+            case _, "mode", *_:
+                check = _is_object("mode")
+            case "GET", "config", *_:
+                check = _like("ServerConfig", "compatibilityLevel")
+            case "DELETE", "config", *_:
+                check = _like("ServerConfig")
+            case "PUT", "config", *_:
+                check = _is_object()
             case "DELETE", *_:
                 check = bool  # of anything: some of its answers are empty
 
@@ -174,11 +188,49 @@ def _is_there(content: Any) -> None:
         raise BadAnswer("it is not JSON")
 
 
+def _is_list(content: Any) -> None:
+    if not isinstance(content, list):
+        raise BadAnswer("it is not a JSON array")
+
+
+def _is_object(*names: str) -> Callable[[Any], None]:
+    def check(content: Any) -> None:
+        if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in names):
+            raise BadAnswer(f"it is not a JSON object{''.join(f' with a text {name}' for name in names)}")
+
+    return check
+
+
+def _like(kind: str, *names: str) -> Callable[[Any], None]:
+    """A JSON object that Confluent's class of this name can be made from, where it has one."""
+
+    def check(content: Any) -> None:
+        _is_object(*names)(content)
+        _from_dict(kind)(content)
+
+    return check
+
+
+def _each(kind: str) -> Callable[[Any], None]:
+    """The same for all items of a JSON array."""
+
+    def check(content: Any) -> None:
+        _is_list(content)
+        for item in content:
+            _like(kind)(item)
+
+    return check
+
+
+def _from_dict(kind: str) -> Callable[[Any], object]:
+    return getattr(getattr(schema_registry, kind, None), "from_dict", bool)
+
+
 _SCHEMAS = ("register", "look_up", "get_version", "get_schema")
 
 
 def _read(content: Any) -> None:
     """Raises what Confluent's client would raise over an odd answer: so it is asked again."""
-    if hasattr(_RegisteredSchema, "from_dict"):
-        _RegisteredSchema.from_dict(content)
-        hash((content.get("guid"), content.get("version")))
+    if hasattr(schema_registry.RegisteredSchema, "from_dict"):
+        schema = schema_registry.RegisteredSchema.from_dict(content).schema
+        hash((schema, content.get("guid"), content.get("version")))  # as its cache does

@@ -267,6 +267,41 @@ def test_an_answer_must_be_json(
     assert call() == expected
 
 
+@pytest.mark.parametrize("admin", [name for name in ADMIN if "delete" not in name], indirect=True)
+@pytest.mark.parametrize("bad", ["5", '"text"', '{"other":1}', '["x",5]'])
+def test_an_answer_of_another_shape_is_asked_again(
+    schema_registry: SchemaRegistryServer,
+    admin: tuple[Callable[[], Any], Any],
+    bad: str,
+) -> None:
+    """Confluent's client would raise a ``TypeError`` or a ``KeyError`` over it, or return it."""
+    schema_registry.register("orders-value", AVRO)
+    schema_registry.fail_next(answer(200, bad))
+    call, expected = admin
+    assert call() in ([expected] if bad in ("5", '"text"') else [expected, json.loads(bad)])
+
+
+@pytest.mark.parametrize(
+    ("call", "good"),
+    [
+        (lambda c: c.delete_config("s").compatibility_level.value, {"compatibilityLevel": "FULL"}),
+        (lambda c: c.get_config("s").compatibility_level.value, {"compatibilityLevel": "FULL"}),
+        (lambda c: c.delete_mode("s"), {"mode": "READWRITE"}),
+        (lambda c: c.get_mode("s"), {"mode": "READWRITE"}),
+        (lambda c: c.get_associations_by_resource_name("t", "-")[0].subject, [{"subject": "s"}]),
+    ],
+    ids=["delete config", "config", "delete mode", "mode", "associations"],
+)
+@pytest.mark.parametrize("bad", ["5", "null", '[["x"]]', '{"compatibilityLevel":"?","mode":5}'])
+def test_the_same_for_calls_that_not_all_versions_have(
+    client: SchemaRegistryClient, schema_registry: SchemaRegistryServer, call: Callable[[Any], Any], good: Any, bad: str
+) -> None:
+    if not hasattr(client, "delete_mode") or not hasattr(client, "get_associations_by_resource_name"):
+        pytest.skip("this confluent-kafka does not have them")
+    schema_registry.fail_next(answer(200, bad), answer(200, json.dumps(good)))
+    assert call(client) in ("FULL", "READWRITE", "s")
+
+
 @pytest.mark.parametrize(("size", "read"), [(15, True), (17, False)])
 def test_a_list_may_be_longer_than_what_a_serializer_asks_for(
     client: SchemaRegistryClient, schema_registry: SchemaRegistryServer, size: int, read: bool
@@ -368,7 +403,10 @@ def test_an_alias_is_answered_with_the_real_subject(
     "odd",
     [
         *({"metadata": odd} for odd in (5, [], {"properties": 5}, {"tags": 5})),
-        *({"ruleSet": odd} for odd in (5, [], {"domainRules": 5}, {"migrationRules": ["x"]})),
+        *(
+            {"ruleSet": odd}
+            for odd in (5, [], {"domainRules": 5}, {"migrationRules": ["x"]}, {"domainRules": [{"expr": {}}]})
+        ),
         *({"references": odd} for odd in (5, "x", [[]], {"a": 1})),
         *({"guid": odd} for odd in ({}, [])),
         {"version": {}},
