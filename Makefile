@@ -6,7 +6,7 @@ SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration benchmark resilience simulation compare chaos secrets range package release lock audit stack-up stack-down clean
+.PHONY: help demo test lint integration benchmark resilience simulation compare chaos fuzz secrets range package release lock audit stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ compare: $(VENV)/.dev ## our bytes and requests beside Confluent's, for each sch
 
 chaos: $(VENV)/.dev ## seeded faults between producers and real servers: SEED=n SECONDS=120 (needs Java, Maven and Go)
 	$(BIN)/python -m trials.chaos $(if $(SEED),--seed $(SEED)) --seconds $(or $(SECONDS),120)
+
+fuzz: $(VENV)/.dev ## hostile answers, schemas and objects: CASES=40000 SEED=1 (about twenty minutes)
+	$(BIN)/python -m trials.fuzz --cases $(or $(CASES),40000) --seed $(or $(SEED),1)
 
 secrets: $(VENV)/.dev ## is a credential told anywhere, whatever goes wrong? SHARE=10 SEED=n
 	$(BIN)/python -m trials.secrets $(if $(SHARE),--share $(SHARE)) $(if $(SEED),--seed $(SEED))
