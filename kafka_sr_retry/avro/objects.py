@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from .attributes import Attributes, is_record
-from .compiler import DIGITS
+from .compiler import DIGITS, LARGEST
 from .misfit import (
     HOLDERS,
     NESTED,
@@ -68,9 +68,12 @@ class Plainness:
         self._text: list[str] = []
         self._text.append(f"def deep(v, depth): return {self._test(schema, 'v')}")
         scope: dict[str, Any] = {**_SCOPE}
+        if sum(map(len, self._text)) > LARGEST:  # compiling it would take hundreds of megabytes: all is copied
+            self.deep: Callable[[Any, int], bool] = lambda value, depth: False
+            return
         exec("\n".join(self._text), scope)
         top = self._names.get(id(resolved(schema, named)[1]), "deep")
-        self.deep: Callable[[Any, int], bool] = scope[top]
+        self.deep = scope[top]
 
     def _test(self, schema: Any, value: str) -> str | None:
         """An expression, of one for the value; ``None`` where all values can be read again."""

@@ -36,6 +36,7 @@ from kafka_sr_retry import AvroEncodingError, ConfigurationError
 from kafka_sr_retry.avro import compiler
 from kafka_sr_retry.avro.compiler import Unsuitable, compile_writer, source_of, varint
 from kafka_sr_retry.avro.encoder import AvroSchema
+from kafka_sr_retry.avro.objects import Plainness
 
 PREFIX = b"\0\0\0\1\2"
 LONG = {"min_value": -(2**63), "max_value": 2**63 - 1}
@@ -609,6 +610,15 @@ def test_a_schema_too_large_is_fastavros() -> None:
     fields = [{"name": f"f{n}", "type": ["null", "string"]} for n in range(1000)]
     with pytest.raises(Unsuitable, match="characters"):
         compiled({"type": "record", "name": "R", "fields": fields})
+
+
+def test_a_schema_too_large_to_be_looked_at_by_a_function_is_written_all_the_same() -> None:
+    kind = ["int", "string", {"type": "array", "items": "long"}]
+    schema = record_of("R", **{f"f{n}": kind for n in range(3000)})
+    value = {f"f{n}": [1] if n % 2 else "x" for n in range(3000)}
+    writer = AvroSchema(json.dumps(schema)).writer(PREFIX)
+    assert writer(value, None) == by_fastavro(schema, value)
+    assert Plainness(*parsed(schema)).deep(value, 0) is False
 
 
 def test_a_value_deeper_than_the_function_recurses_is_refused() -> None:

@@ -203,7 +203,7 @@ def lengths(draw: Random, body: bytes, other: bytes) -> Play:
 @lru_cache
 def bomb(coding: str, mebibytes: int) -> bytes:
     """So much of nothing, packed, without ever holding it."""
-    packer = zlib.compressobj(1, zlib.DEFLATED, {"gzip": 31, "deflate": 15, "raw": -15}[coding])
+    packer = zlib.compressobj(6, zlib.DEFLATED, {"gzip": 31, "deflate": 15, "raw": -15}[coding])
     return b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(mebibytes)), packer.flush()])
 
 
