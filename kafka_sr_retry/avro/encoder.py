@@ -127,7 +127,7 @@ class AvroSchema:
         given = options if strict or strict_allow_default else {}
         try:
             plainness = Plainness(self._top, self._named)
-        except RecursionError as error:
+        except (RecursionError, SyntaxError, MemoryError) as error:  # as CPython has it for too many parentheses
             raise ConfigurationError("schema_str is nested too deep to be followed", "schema_str") from error
         deep = plainness.deep
 
