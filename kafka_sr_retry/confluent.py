@@ -233,4 +233,4 @@ def _read(content: Any) -> None:
     """Raises what Confluent's client would raise over an odd answer: so it is asked again."""
     if hasattr(schema_registry.RegisteredSchema, "from_dict"):
         schema = schema_registry.RegisteredSchema.from_dict(content).schema
-        hash((schema, content.get("guid"), content.get("version")))  # as its cache does
+        hash((schema, content.get("id"), content.get("guid"), content.get("version")))  # as its cache does
