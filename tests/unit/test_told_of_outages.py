@@ -1,0 +1,180 @@
+"""What the outages tell of themselves: last words, when the next attempt is due, states; and two of them made one."""
+
+from __future__ import annotations
+
+from test_whose_failure import A, B, C, World
+
+from kafka_sr_retry.registry.outage import FORGOTTEN_AFTER, WRITES, EndpointState, Outage, joined
+from kafka_sr_retry.registry.policy import OPENS_AFTER, Action, Blame
+
+
+def told(world: World, endpoint: str, words: str, action: Action = Action.NEXT, question: str = "q") -> None:
+    """One attempt there, in words."""
+    call = world.call(question)
+    world.outages.report(call, endpoint, action, world.now, began=world.now, blame=Blame.QUESTION, words=words)
+    world.leave(call)
+
+
+def states(world: World) -> list[tuple[bool, bool]]:
+    """``up`` and ``open`` of A, B and the cluster's writes."""
+    found = world.outages.states(world.now)
+    assert [state.endpoint for state in found] == [A, B, WRITES]
+    return [(state.up, state.open) for state in found]
+
+
+def test_the_last_words_are_those_of_failures_with_their_age() -> None:
+    world = World(A, B, C)
+    told(world, A, "500 of old")
+    told(world, A, "503 busy")
+    told(world, B, "200", Action.ACCEPT)
+    world.now += 2.5
+
+    assert world.outages.heard(world.now) == ((A, "503 busy (2.5 s ago)"),)
+
+
+def test_an_endpoint_that_said_nothing_is_not_quoted() -> None:
+    world = World(A, B)
+    told(world, A, "")
+
+    assert world.outages.heard(world.now) == ()
+
+
+def test_an_attempt_is_due_where_the_first_of_all_waits_is_over() -> None:
+    world = World(A, B)
+    call = world.call()
+    world.try_once(call, Action.REST, rest=9)
+    world.try_once(call, Action.REST, rest=5)
+
+    assert 5 <= world.outages.due(call) - world.now <= 5.2
+
+
+def test_an_attempt_is_due_after_the_endpoints_wait_the_questions_and_the_quiet() -> None:
+    world = World(A, B)
+    rests, fails, hangs = world.call("rests"), world.call("fails"), world.call("hangs")
+    world.try_once(rests, Action.REST, rest=9)
+    world.try_once(rests, Action.REST, rest=9)
+    assert world.outages.due(world.call("another")) == world.outages.outage(A).not_before >= world.now + 9
+
+    world = World()
+    world.try_once(fails, Action.NEXT, blame=Blame.ALONE)
+    assert world.outages.due(fails) == world.outages.trouble("fails", A).not_before > world.now
+    assert world.outages.due(world.call("another")) <= world.now
+
+    world = World(A, B)
+    hangs = world.call("hangs", seconds=100)
+    world.hang(hangs, 10.0)
+    told(world, B, "no answer", Action.REST)
+    world.outages.report(
+        world.call("rests"), B, Action.REST, world.now, began=world.now, blame=Blame.ENDPOINT, rest=60, silent=True
+    )
+    assert world.outages.due(hangs) == world.now + 10
+
+
+def test_the_next_attempt_of_a_call_without_a_leader_is_due_with_the_writes() -> None:
+    world = World()
+    call = world.call()
+    world.try_once(call, Action.NO_LEADER)
+
+    assert world.outages.due(call) == world.outages.outage(WRITES).not_before > world.now
+
+
+def test_a_state_is_that_of_the_last_attempt_and_of_the_questions_there() -> None:
+    world = World(A, B)
+    assert states(world) == [(True, False), (True, False), (True, False)]
+    told(world, A, "500")
+    assert states(world) == [(False, False), (True, False), (True, False)]
+    for _ in range(OPENS_AFTER - 1):
+        told(world, A, "500")
+    assert not world.outages.outage(A).failures
+    assert states(world) == [(False, True), (True, False), (True, False)]
+    told(world, A, "200", Action.ACCEPT)
+    assert states(world) == [(True, False), (True, False), (True, False)]
+
+
+def test_a_question_with_only_itself_to_blame_makes_no_endpoint_look_down() -> None:
+    world = World(A, B)
+    for _ in range(OPENS_AFTER):
+        told(world, A, "500")
+        told(world, A, "200", Action.ACCEPT, question="a good one")
+
+    assert states(world)[0] == (True, False)
+
+
+def test_the_writes_are_open_as_long_as_there_is_no_leader() -> None:
+    world = World(A, B)
+    told(world, A, "500/50003", Action.NO_LEADER)
+    assert states(world)[2] == (False, False)
+    world.open(WRITES)
+    assert states(world)[2] == (False, True)
+    world.until_probe(WRITES)
+    world.now += FORGOTTEN_AFTER
+    assert states(world)[2] == (False, True)
+    world.now += 0.1
+    assert states(world) == [(True, False), (True, False), (True, False)]
+
+
+def test_an_endpoint_is_well_again_once_nobody_has_asked_for_a_minute() -> None:
+    world = World(A, B)
+    world.open(A)
+    assert states(world)[0] == (False, True)
+    world.until_probe(A)
+    world.now += FORGOTTEN_AFTER
+    assert states(world)[0] == (False, True)
+    world.now += 0.1
+    assert states(world)[0] == (True, False)
+
+
+def test_a_failure_that_makes_no_outage_is_told_for_a_minute() -> None:
+    world = World(A, B)
+    call = world.call()
+    world.try_once(call, Action.ELSEWHERE, blame=Blame.ALONE)
+    told(world, A, "413", Action.SKIP)
+    world.now += FORGOTTEN_AFTER
+    assert states(world)[0] == (False, False)
+    world.now += 1.5
+    assert states(world)[0] == (True, False)
+
+
+def test_outages_made_anew_have_the_same_urls_and_settings_and_know_of_no_failure() -> None:
+    world = World(A, B, random=0.5, base=2.0, cap=8.0, max_retries=0)
+    first = world.call()
+    world.try_once(first, Action.NEXT)
+    world.end(first, world.ask(first), Action.ACCEPT)
+
+    world.outages = world.outages.anew()
+    call = world.call("next")
+
+    assert [world.try_once(call, Action.NEXT) for _ in range(2)] == [B, A]
+    assert world.outages.outage(A).not_before == world.now + 1.0
+    assert world.stop(call).why == "max.retries is used up"
+
+
+def plain(waits: int, age: float) -> float:
+    return 100.0 * waits + age
+
+
+def test_two_outages_make_one_with_all_their_failures_since_the_first() -> None:
+    first, second = (
+        Outage(failures=2, waits=2, since=10.0, last=20.0),
+        Outage(failures=1, waits=1, since=15.0, last=30.0),
+    )
+
+    assert joined([first, second], 40.0, plain) == Outage(
+        failures=3, waits=2, since=10.0, last=40.0, not_before=40.0 + 200.0 + 30.0
+    )
+
+
+def test_an_outage_made_of_one_that_is_spent_is_spent_since_then_and_its_probes_are_rare() -> None:
+    first, second = (
+        Outage(failures=1, waits=1, since=10.0, spent=35.0),
+        Outage(failures=1, waits=1, since=15.0, spent=32.0),
+    )
+
+    whole = joined([first, second, Outage(failures=1, waits=1, since=16.0)], 40.0, plain)
+
+    assert whole.spent == 32.0
+    assert whole.not_before == 40.0 + 100.0 * (OPENS_AFTER + 1) + 30.0
+
+
+def test_a_state_is_a_value() -> None:
+    assert World().outages.states(0.0) == (EndpointState(A, True, False), EndpointState(WRITES, True, False))
