@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from kafka_sr_retry import Schema, SchemaRegistryClient
 from kafka_sr_retry.config import ClientSettings, parse
 from kafka_sr_retry.errors import Failure
+from kafka_sr_retry.events import Event
 from kafka_sr_retry.registry import answers
 from kafka_sr_retry.registry.access import Access, Fixed
 from kafka_sr_retry.registry.asking import Asking
@@ -170,9 +171,9 @@ def plain_wait(failures: int, age: float, longest: float = 0.0) -> float:
 class _Run:
     """A walk under way."""
 
-    def __init__(self, name: str, question: Question, now: float) -> None:
+    def __init__(self, name: str, question: Question, now: float, tell: Callable[[Event], None]) -> None:
         self.name, self.question = name, question
-        self.walk = Walk(question.request, question.world, now, lambda event: None)
+        self.walk = Walk(question.request, question.world, now, tell)
         self.steps = self.walk.steps(now)
         self.at: Any = None
         self.callers: list[Callable[[Any], object]] = []
@@ -202,6 +203,8 @@ class Play:
         self.now = 0.0
         self.attempts = 0
         self.log: list[dict[str, Any]] = []
+        self.events: list[Event] = []
+        self.results: list[Any] = []
         self.token = token
         self.answers = answers
         self.total = total
@@ -268,7 +271,7 @@ class Play:
     def _join(self, name: str, question: Any, until: float, deliver: Callable[[Any], object]) -> _Run:
         run = self._runs.get(question.request)
         if run is None:
-            run = self._runs[question.request] = _Run(name, question, self.now)
+            run = self._runs[question.request] = _Run(name, question, self.now, self.events.append)
         run.callers.append(deliver)
         run.walk.last_until(until)
         if run.at is None:
@@ -326,6 +329,7 @@ class Play:
             self._join("token", token, until, lambda value: need.waits and run.at is need and self._go(run, value))
 
     def _tell(self, name: str, result: Any) -> None:
+        self.results.append(result)
         line: dict[str, Any] = {"at": self.now, "of": name}
         if isinstance(result, Failure):
             line |= {"fails": result.error.__name__, "reason": result.reason, "attempts": result.attempts}
