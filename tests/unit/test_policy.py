@@ -249,3 +249,28 @@ def test_a_wait_never_shrinks_as_the_outage_ages(
 
     assert younger <= older
     assert older <= wait_after(failed + 1, max(two_ages), random, base=base, cap=cap) or failed <= OPENS_AFTER
+
+
+@pytest.mark.parametrize(
+    ("failed", "age", "random", "base", "cap", "longest", "seconds"),
+    [
+        (1, 0.0, 0.5, 0.1, 20.0, 1.15, 0.05),
+        (2, 0.0, 0.5, 0.1, 20.0, 1.15, 0.1),
+        (2, 0.0, 0.5, 0.1, 0.15, 1.15, 0.075),  # never above the cap
+        (2, 0.0, 0.5, 1.0, 20.0, 1.15, 0.575),  # nor above the longest of a young outage
+        (2, 0.0, 0.5, 3.0, 20.0, 1.15, 1.5),  # unless the base is longer
+        (3, 0.0, 0.0, 0.1, 20.0, 1.15, 0.5),
+        (3, 0.0, 0.5, 0.1, 20.0, 1.15, 0.75),
+        (4, 0.0, 0.0, 0.1, 20.0, 1.15, 0.87 * 1.15),
+        (4, 0.0, 0.5, 0.01, 20.0, 1.15, 0.935 * 0.2),  # it doubles
+        (4, 0.0, 0.5, 0.1, 0.05, 1.15, 0.935 * 0.05),
+        (4, 0.0, 0.5, 0.1, 20.0, 0.5, 0.935 * 0.5),
+        (9, 60.0, 0.0, 0.1, 20.0, 1.15, 3.0),
+        (9, 60.0, 0.5, 0.1, 20.0, 1.15, 4.5),
+        (9, 600.0, 0.5, 0.1, 20.0, 1.15, 15.0),
+    ],
+)
+def test_how_long_to_wait(
+    failed: int, age: float, random: float, base: float, cap: float, longest: float, seconds: float
+) -> None:
+    assert wait_after(failed, age, random, base=base, cap=cap, longest=longest) == pytest.approx(seconds)
