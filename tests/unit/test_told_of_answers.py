@@ -155,6 +155,7 @@ def test_a_secret_is_told_in_no_place_and_the_longest_goes_first() -> None:
     assert read(500, {"message": "a password, a pass"}, hidden=hidden).detail == "500 a ***, a ***"
     assert read(500, {"message": "key"}, secrets=("key",)).detail == "500 ***"
     assert read(200, b"password", hidden=hidden).detail.endswith(": ***")
+    assert read(500, b"password", hidden=hidden).detail == "500 ***"
     assert read(200, {"schema": SCHEMA, "schemaType": "password"}, REGISTERED, hidden=hidden).detail.count("***") == 2
     assert token(400, {"error": "key"}, secrets=("key",)).detail == "400 ***"
 
@@ -307,3 +308,27 @@ def test_an_accident_while_an_answer_is_read_is_a_bad_answer() -> None:
     assert read(200, {}, expects).detail == "200, but too deep: {}"
     with pytest.raises(BadAnswer):
         answers.is_compatible([])
+
+
+def test_an_outcome_tells_what_was_asked_and_as_whom() -> None:
+    def asked(operation: str, **more: Any) -> Outcome:
+        request = RegistryRequest.build("POST", "/x", asked="ask", operation=operation, expects=WITH_ID, **more)  # type: ignore[arg-type]
+        return answers.read(Reply("http://a", status=404), request)
+
+    plain, registers, optional = asked("other"), asked("register"), asked("other", optional=True)
+    assert [each.registering for each in (plain, registers, optional)] == [False, True, False]
+    assert [each.optional for each in (plain, registers, optional)] == [False, False, True]
+    assert not plain.renewable
+    assert not token(401, {}).renewable
+
+
+def test_a_300_is_no_success() -> None:
+    assert read(300, STORED).value is None
+    assert token(300, {"access_token": "t"}).value is None
+
+
+def test_what_is_wrong_is_told_in_200_characters() -> None:
+    def expects(content: Any) -> Any:
+        raise BadAnswer("x" * 300)
+
+    assert read(200, {}, expects).detail == "200, but " + "x" * 200 + "…: {}"
