@@ -332,3 +332,19 @@ def test_what_is_wrong_is_told_in_200_characters() -> None:
         raise BadAnswer("x" * 300)
 
     assert read(200, {}, expects).detail == "200, but " + "x" * 200 + "…: {}"
+
+
+def test_an_outcome_of_a_token_server_is_a_whole_one() -> None:
+    refused = token(401, {"error": "invalid_client"}, headers={"retry-after": "5"})
+
+    assert (refused.status, refused.from_registry, refused.message, refused.retry_after) == (
+        401,
+        True,
+        "invalid_client",
+        5,
+    )
+    assert not token(401, b"").from_registry
+    assert token(500, b"key", secrets=("key",)).message == "***"
+    assert token(400, {"error": "x" * 2001}).message == "x" * 2000 + "…"
+    request = RegistryRequest.build("POST", "/x", asked="ask", operation="token", expects=answers.access_token)
+    assert answers.read_token(Reply("http://idp", status=401), request, renewable=True).renewable

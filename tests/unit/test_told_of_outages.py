@@ -98,6 +98,11 @@ def test_a_question_with_only_itself_to_blame_makes_no_endpoint_look_down() -> N
         told(world, A, "200", Action.ACCEPT, question="a good one")
 
     assert states(world)[0] == (True, False)
+    told(world, A, "500")
+    world.now += FORGOTTEN_AFTER
+    assert states(world)[0] == (False, False)
+    world.now += 0.1
+    assert states(world)[0] == (True, False)
 
 
 def test_the_writes_are_open_as_long_as_there_is_no_leader() -> None:
