@@ -173,9 +173,9 @@ def test_every_kind_of_question_has_its_operation(
         "associations": lambda: client.get_associated_subjects("t", "-", "value"),
     }
     for operation, ask in asked.items():
-        heard.clear()
+        before = max((event.call for event in heard), default=0)  # the last one's success may be told later
         ask()
-        assert {event.operation for event in heard} == {operation}
+        assert {event.operation for event in heard if event.call > before} == {operation}
 
 
 # -- headers ---------------------------------------------------------------------------------------
