@@ -119,8 +119,8 @@ class Outages:
         """What the call does now. After an ``Ask`` comes ``report``, or ``leave``."""
         step = self.look(call, now)
         if isinstance(step, Ask):
-            if self._line.leave(call) and self.outage(step.endpoint).open:
-                self.stirred += len(self.urls) > 1  # it may have been the first in line for another endpoint too
+            was_open = self._line.leave(call) and self.outage(step.endpoint).open
+            self._stir(was_open and len(self.urls) > 1)  # it may have been the first in line for another endpoint too
             self._take(call, step.endpoint, now)
         elif isinstance(step, Stop) and step.late and call.had_time:
             self._spend(call, now)
@@ -153,10 +153,10 @@ class Outages:
         self._line.look_again()
         state = self._endpoints[endpoint]
         state.words = words, now
-        self.stirred += self.holds.heard(endpoint, now, silent=silent)
+        self._stir(self.holds.heard(endpoint, now, silent=silent))
         if state.fresh is call:
             state.fresh = None
-            self.stirred += 1
+            self._stir()
         call.again = endpoint if action is Action.AGAIN else None
         if action is Action.AGAIN:
             return []
@@ -178,7 +178,7 @@ class Outages:
             found = self._failed(call, endpoint, blame, now, began, rest)
             if call.registers and blame is not Blame.ALONE:
                 own = blame is Blame.QUESTION and self._troubles[call.question][endpoint].own
-                self.stirred += self.holds.failed(endpoint, now, began, hung=hung, is_open=state.outage.open, own=own)
+                self._stir(self.holds.failed(endpoint, now, began, hung=hung, is_open=state.outage.open, own=own))
             return found
         changes = self._recovered(call, endpoint, now)
         if action is Action.NO_LEADER:
@@ -187,7 +187,7 @@ class Outages:
             if len(self._leaderless) < QUESTIONS:
                 self._leaderless.add(call.question)
             before, self._writes = self._writes, self._writes.failed(now, self._for_leader, call=call, began=began)
-            self.stirred += before.prober is call
+            self._stir(before.prober is call)
             if self._writes.open and not before.open:
                 changes.append(Change.of(WRITES, self._writes, now))
             return changes
@@ -199,17 +199,16 @@ class Outages:
             if self._writes.open:
                 changes.append(Change.of(WRITES, self._writes, now, ended=True))
             self._writes = HEALTHY
-            self.stirred += 1
+            self._stir()
         return changes
 
     def leave(self, call: Call) -> None:
         """The call is over, however it ended."""
-        if self._line.leave(call):
-            self.stirred += 1  # it may have been the first in line
+        self._stir(self._line.leave(call))  # it may have been the first in line
         for state in self._endpoints.values():
             if state.fresh is call:
                 state.fresh = None
-                self.stirred += 1
+                self._stir()
             self._release_probe(call, state)
         self._release_writes(call)
 
@@ -230,7 +229,7 @@ class Outages:
     def close(self) -> None:
         """Ends every call at its next ``plan``."""
         self._closed = True
-        self.stirred += 1
+        self._stir()
 
     # -- plans --------------------------------------------------------------------------------
 
@@ -301,8 +300,7 @@ class Outages:
             yield own
 
     def _quiet_until(self, call: Call, name: str) -> float:
-        """When an endpoint that hung may be written to again; where no other can be reached there is no leader to wait
-        for."""
+        """When an endpoint that hung may be written to again: at once where no other can be reached, and so lead."""
         if name == WRITES or not call.registers:
             return 0.0
         others = (url for url in self.urls if url != name)
@@ -360,22 +358,25 @@ class Outages:
         if self._held(call) and self._writes.open and self._writes.prober is None:
             self._writes = replace(self._writes, prober=call)
 
+    def _stir(self, may_go: bool = True) -> None:
+        self.stirred += may_go
+
     def _release_probe(self, call: Call, state: Endpoint) -> None:
         if state.outage.prober is call:
             state.outage = replace(state.outage, prober=None)
-            self.stirred += 1
+            self._stir()
 
     def _release_writes(self, call: Call) -> None:
         if self._writes.prober is call:
             self._writes = replace(self._writes, prober=None)
-            self.stirred += 1
+            self._stir()
 
     # -- evidence -----------------------------------------------------------------------------
 
     def _failed(self, call: Call, url: str, blame: Blame, now: float, began: float, rest: float | None) -> list[Change]:
         state = self._endpoints[url]
         state.up = state.up and blame is Blame.ALONE
-        self.stirred += state.outage.prober is call
+        self._stir(state.outage.prober is call)
         if blame is Blame.ENDPOINT:
             call.failed.add(url)
             state.outage = state.outage.failed(now, self._wait, call=call, began=began, rest=rest)
@@ -424,7 +425,7 @@ class Outages:
         state = self._endpoints[url]
         before = state.outage if state.outage.failures else self.trouble(call.question, url)
         changes = [Change.of(url, before, now, ended=True)] if state.told else []
-        self.stirred += bool(state.outage.failures or state.suspects)
+        self._stir(bool(state.outage.failures or state.suspects))
         state.outage, state.up, state.told = HEALTHY, True, False
         state.suspects.clear()
         if call.registers:
