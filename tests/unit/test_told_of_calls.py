@@ -302,6 +302,14 @@ HANGS = {"broke": "timeout"}
 
 
 def test_who_leaves_during_an_attempt_hears_of_it() -> None:
+    first = left_after(0.5, HANGS)
+    assert (first.answers, first.attempts, first.reason, first.retry_after) == (
+        ((A, "nothing yet"),),
+        1,
+        "outage",
+        None,
+    )
+
     failure = left_after(1.0, BUSY, HANGS, nodes=[A, B])
 
     assert (failure.answers, failure.attempts) == (((A, "503 busy"), (B, "nothing yet")), 2)
@@ -329,6 +337,7 @@ def test_who_leaves_during_a_look_up_hears_of_the_refusal() -> None:
     assert (failure.error, failure.reason, failure.seconds) == (RegistryUnavailableError, "forbidden", 2.0)
     assert failure.answers == ((A, "403/40301 denied"),)
     assert (failure.attempts, failure.remembered_for) == (2, 0.0)
+    assert left_after(2.0, FORBIDDEN, BUSY, HANGS).attempts == 3
 
 
 def test_what_a_node_answered_tells_more_than_that_time_was_over() -> None:
