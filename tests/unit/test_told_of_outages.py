@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from test_whose_failure import A, B, C, World
 
-from kafka_sr_retry.registry.outage import FORGOTTEN_AFTER, WRITES, EndpointState, Outage, joined
-from kafka_sr_retry.registry.policy import OPENS_AFTER, Action, Blame
+from kafka_sr_retry.registry.outage import FORGOTTEN_AFTER, WRITES, EndpointState, Outage, Stop, Wait, joined
+from kafka_sr_retry.registry.policy import OPENS_AFTER, SHORT_WAIT, Action, Blame
 
 
 def told(world: World, endpoint: str, words: str, action: Action = Action.NEXT, question: str = "q") -> None:
@@ -183,3 +184,91 @@ def test_an_outage_made_of_one_that_is_spent_is_spent_since_then_and_its_probes_
 
 def test_a_state_is_a_value() -> None:
     assert World().outages.states(0.0) == (EndpointState(A, True, False), EndpointState(WRITES, True, False))
+
+
+# -- why a call stops ------------------------------------------------------------------------------
+
+
+def stop_after(*actions: Action, **settings: int) -> Stop:
+    """What a call of two endpoints ends with."""
+    world = World(A, B, **settings)
+    call = world.call()
+    for action in actions:
+        world.try_once(call, action)
+    return world.stop(call)
+
+
+@pytest.mark.parametrize(
+    ("actions", "why"),
+    [
+        ((Action.ELSEWHERE, Action.ELSEWHERE), "two endpoints have refused"),
+        ((Action.ELSEWHERE, Action.NEXT), "no other endpoint serves"),
+        ((Action.SKIP, Action.SKIP), "no endpoint is of use"),
+    ],
+)
+def test_a_call_stops_where_nobody_is_left_to_ask(actions: tuple[Action, ...], why: str) -> None:
+    assert stop_after(*actions) == Stop(why)
+
+
+def test_a_call_stops_after_its_rounds_and_tells_when_another_makes_sense() -> None:
+    stop = stop_after(Action.NEXT, Action.NEXT, max_retries=0)
+
+    assert (stop.why, stop.late) == ("max.retries is used up", False)
+    assert stop.retry_after == pytest.approx(0.1, abs=0.001)
+
+
+def test_a_call_stops_when_the_client_is_closed() -> None:
+    world = World(A)
+    call = world.call()
+    world.outages.close()
+
+    assert world.stop(call) == Stop("the client was closed")
+
+
+def test_a_call_stops_when_its_time_is_over() -> None:
+    world = World(A)
+    call = world.call(seconds=5)
+    world.try_once(call, Action.REST, rest=4.0)
+    world.now = call.deadline
+
+    assert world.stop(call) == Stop("total.timeout.ms is over", SHORT_WAIT, late=True)
+
+
+def test_a_call_stops_where_its_time_ends_with_the_wait() -> None:
+    world = World(A)
+    call = world.call()
+    world.try_once(call, Action.REST, rest=4.0)
+    due = call.deadline = world.outages.outage(A).not_before
+    why = "the next attempt would come after total.timeout.ms"
+    assert world.outages.look(call, world.now) == Stop(why, due - world.now, late=True)
+
+    call.deadline = due + 0.001
+    assert world.outages.look(call, world.now) == Wait(due)
+
+
+def test_a_call_stops_where_others_have_waited_in_vain() -> None:
+    world = World(A)
+    world.open()
+    patient = world.call("patient")
+    world.wait(patient)
+    world.now = patient.deadline
+    world.stop(patient)
+    due = world.outages.outage(A).not_before
+    assert world.stop(world.call("next")) == Stop("the outage goes on", due - world.now)
+
+    world.until_probe()
+    probe = world.call("probe")
+    world.try_once(probe, Action.NEXT)
+    due = world.outages.outage(A).not_before
+    assert world.stop(probe) == Stop("the outage goes on", due - world.now)
+
+
+def test_who_is_not_the_first_in_line_waits_for_the_others_when_a_probe_is_due() -> None:
+    world = World(A)
+    world.open()
+    first, second = world.call("first"), world.call("second")
+    for call in (first, second):
+        world.wait(call)
+    world.until_probe()
+
+    assert world.outages.look(second, world.now) == Wait(second.deadline, for_others=True)
