@@ -33,6 +33,7 @@ from kafka_sr_retry.events import (
     SuccessEvent,
 )
 from kafka_sr_retry.registry.access import Access
+from kafka_sr_retry.registry.call import Walk
 
 A, B = "http://a", "http://b"
 ASKED = f"register a schema under subject {SUBJECT!r}"
@@ -47,6 +48,7 @@ def play(*answers: dict[str, Any], nodes: list[str] | None = None, ask: str = "r
     """One call, whose attempts get these answers, one after another; the last of them again and again."""
     left = list(answers)
     played = Play(nodes or [A], lambda *_: left.pop(0) if len(left) > 1 else left[0], **more)
+    played.now = 100.0
     played.ask("it", request_for(ask))
     played.ends()
     return played
@@ -412,3 +414,18 @@ def test_a_token_servers_url_is_told_without_its_query() -> None:
     played.ends()
 
     assert {event.url for event in of(played.events, AttemptStartEvent)} == {TOKEN["issuer.endpoint.url"]}
+
+
+def test_a_walk_ends_a_little_before_its_last_caller() -> None:
+    world, request = Play([A], lambda *_: GOOD).world, request_for("register")
+
+    def lasts(*until: float) -> float:
+        walk = Walk(request, world, 10.0, lambda event: None)
+        for each in until:
+            walk.last_until(each)
+        return walk.deadline
+
+    assert lasts() == 10.0
+    assert lasts(40.0) == pytest.approx(39.95)
+    assert lasts(10.5) == pytest.approx(10.475)
+    assert lasts(40.0, 20.0) == lasts(20.0, 40.0) == lasts(40.0)
