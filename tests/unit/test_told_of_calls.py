@@ -406,7 +406,7 @@ def test_a_call_without_a_token_tells_what_the_tokens_server_said(
 
 def test_a_token_servers_url_is_told_without_its_query() -> None:
     shown = tokens()
-    question = replace(shown.question, request=replace(shown.question.request, path="?key=secret"))
+    question = replace(shown.question, request=replace(shown.question.request, path="?key=a?b"))
     played = Play([A], lambda *_: {"broke": "refused"}, token=question, total=1.0)
     played._join(
         "token", mock.Mock(request=question.request, world=played.world, settle=lambda result, now: result), 1.0, print
@@ -429,3 +429,50 @@ def test_a_walk_ends_a_little_before_its_last_caller() -> None:
     assert lasts(40.0) == pytest.approx(39.95)
     assert lasts(10.5) == pytest.approx(10.475)
     assert lasts(40.0, 20.0) == lasts(20.0, 40.0) == lasts(40.0)
+
+
+def test_a_question_is_told_with_its_query() -> None:
+    (start,) = of(play({"status": 200, "json": []}, ask="associations").events, AttemptStartEvent)
+
+    assert "?" in start.url
+
+
+def test_a_call_whose_token_could_not_be_renewed_tells_of_both_servers() -> None:
+    left = {
+        "register": [{"status": 401, "json": {"error_code": 401, "message": "expired"}, "takes": 1.0}],
+        "token": [
+            {"status": 200, "json": {"access_token": "t"}, "takes": 2.0},
+            {"status": 400, "json": {"error": "invalid_client"}, "takes": 3.0},
+        ],
+    }
+    shown = tokens()
+    played = Play(
+        [A], lambda _, attempt, now: left[attempt.request.operation].pop(0), credentials=shown, token=shown.question
+    )
+    played.now = 100.0
+    played.ask("it", request_for("register"))
+    played.ends()
+    failure = played.results[0]
+    told = played.events[-1]
+
+    assert failure.answers == ((A, "401 expired"), (TOKEN["issuer.endpoint.url"], "400 invalid_client"))
+    assert (failure.attempts, failure.seconds) == (2, 6.0)
+    assert isinstance(told, RefusalEvent)
+    assert (told.reason, told.attempts, told.seconds) == ("credentials", 1, 6.0)
+
+
+def test_two_gateways_that_refuse_are_not_two_registries() -> None:
+    page = {"status": 401, "text": "who are you?"}
+    played = play(page, page, GOOD, nodes=[A, B, "http://c"])
+
+    assert played.results[0].value.schema_id == 7
+
+
+def test_a_refusal_that_is_not_the_questions_own_may_be_asked_again_at_any_time() -> None:
+    assert play(BUSY, {"status": 401, "text": "who are you?"}).results[0].not_before == 0
+
+
+def test_only_who_is_overloaded_rests_as_long_as_it_asks() -> None:
+    headers = {"Retry-After": "60"}
+    assert not play({"status": 407, "headers": headers}).world.outages.outage(A).resting
+    assert play({"status": 429, "headers": headers}).world.outages.outage(A).resting
