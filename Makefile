@@ -6,7 +6,7 @@ SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration benchmark resilience simulation compare chaos fuzz secrets range package release lock audit stack-up stack-down clean
+.PHONY: help demo test lint integration benchmark resilience simulation compare chaos fuzz secrets mutate range package release lock audit stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,11 @@ secrets: $(VENV)/.dev ## is a credential told anywhere, whatever goes wrong? SHA
 range: ## tests at both ends of the range (needs Python 3.10 and 3.13)
 	.ci/range
 
+mutate: $(VENV)/.dev ## what no test sees if it is changed in the core (an hour or more; goes on where it stopped)
+	$(BIN)/$(INSTALL) mutmut==3.8.1
+	PATH="$(CURDIR)/$(BIN):$$PATH" mutmut run
+	$(BIN)/python -m trials.mutation
+
 package: ## build the wheel, and run the demo from it in an empty environment
 	.ci/package
 
@@ -72,7 +77,7 @@ stack-down: ## end them
 	docker compose down --volumes
 
 clean: ## remove what the commands made
-	rm -rf $(VENV) $(TOOLS) .stack dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(TOOLS) .stack dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mutants
 
 # what was tested: pinned, with hashes
 INSTALL = pip install --quiet --disable-pip-version-check
