@@ -186,6 +186,43 @@ def test_a_state_is_a_value() -> None:
     assert World().outages.states(0.0) == (EndpointState(A, True, False), EndpointState(WRITES, True, False))
 
 
+def test_a_probes_failure_moves_the_next_probe_though_another_failed_meanwhile() -> None:
+    probe, other = World().call("probe"), World().call("other")
+    outage = Outage(failures=3, waits=3, since=10.0, last=20.0, not_before=15.0, prober=probe)
+
+    assert outage.failed(21.0, plain, call=probe, began=19.0).not_before == 21.0 + 400.0 + 11.0
+    assert outage.failed(21.0, plain, call=other, began=19.0).not_before == 15.0
+    assert outage.failed(21.0, plain, call=other, began=20.0).not_before == 21.0 + 400.0 + 11.0
+
+
+def test_a_shorter_wait_counts_but_no_shorter_rest() -> None:
+    call = World().call()
+    waits, rests = (
+        Outage(failures=1, last=1.0, since=1.0, not_before=5000.0, resting=rests) for rests in (False, True)
+    )
+
+    assert waits.failed(2.0, plain, call=call, began=2.0).not_before == 2.0 + 100.0 + 1.0
+    assert rests.failed(2.0, plain, call=call, began=2.0).not_before == 5000.0
+
+
+def test_a_rest_is_over_at_its_end() -> None:
+    call = World().call()
+    rests = Outage(failures=1, last=1.0, since=1.0, not_before=10.0, resting=True)
+
+    assert rests.failed(9.9, plain, call=call, began=9.0).resting
+    assert not rests.failed(10.0, plain, call=call, began=9.0).resting
+    assert rests.spend(9.9, plain) is rests
+    assert rests.spend(10.0, plain).spent == 10.0
+
+
+def test_an_outage_that_is_over_or_spent_is_not_spent_again() -> None:
+    old, spent = Outage(failures=1, last=10.0, not_before=20.0), Outage(failures=1, last=10.0, spent=15.0)
+
+    assert old.spend(20.0 + FORGOTTEN_AFTER, plain).spent == 80.0
+    assert old.spend(20.1 + FORGOTTEN_AFTER, plain) is old
+    assert spent.spend(20.0, plain) is spent
+
+
 # -- why a call stops ------------------------------------------------------------------------------
 
 
