@@ -1,0 +1,98 @@
+"""What of a schema is refused before anything is written, wherever in it that stands, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from kafka_sr_retry.avro.compiler import DIGITS, Unsuitable
+from kafka_sr_retry.avro.encoder import LARGEST_DECIMAL, AvroSchema
+from kafka_sr_retry.errors import ConfigurationError
+
+
+def record(*fields: Any, name: str = "R") -> dict[str, Any]:
+    named = [field if isinstance(field, dict) and "name" in field else {"name": "f", "type": field} for field in fields]
+    return {"type": "record", "name": name, "fields": named}
+
+
+def decimal(scale: int, kind: str = "decimal") -> dict[str, Any]:
+    return {"type": "bytes", "logicalType": kind, "precision": 20_000, "scale": scale}
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        lambda kind: kind,
+        lambda kind: {"type": "array", "items": kind},
+        lambda kind: {"type": "map", "values": kind},
+        lambda kind: ["null", kind],
+        record,
+        lambda kind: record({"name": "a", "type": "long"}, {"name": "b", "type": ["null", kind, "string"]}),
+        lambda kind: record({"name": "a", "type": record(kind, name="S")}, {"name": "b", "type": ["null", "R"]}),
+    ],
+    ids=["itself", "array", "map", "union", "record", "second field", "record in a record"],
+)
+def test_a_scale_has_a_limit_wherever_it_stands(held: Any) -> None:
+    AvroSchema(json.dumps(held(decimal(DIGITS))))
+    AvroSchema(json.dumps(held(decimal(DIGITS + 1, "another"))))
+    with pytest.raises(ConfigurationError, match=f"it has a decimal with a scale of more than {DIGITS}") as caught:
+        AvroSchema(json.dumps(held(decimal(DIGITS + 1))))
+    assert caught.value.key == "schema_str"
+
+
+def test_a_decimal_of_fixed_size_has_a_limit() -> None:
+    fixed = {"type": "fixed", "name": "n.F", "logicalType": "decimal", "precision": 4, "scale": 0}
+    AvroSchema(json.dumps({**fixed, "size": LARGEST_DECIMAL}))
+    with pytest.raises(ConfigurationError, match=f"n[.]F is a decimal of more than {LARGEST_DECIMAL} bytes"):
+        AvroSchema(json.dumps({"type": "array", "items": {**fixed, "size": LARGEST_DECIMAL + 1}}))
+
+
+def test_a_default_that_leads_to_itself_is_named_whichever_field_it_is_of() -> None:
+    plain = {"name": "a", "type": "long", "default": 1}
+    endless = {"name": "next", "type": "R", "default": {}}
+    with pytest.raises(ConfigurationError) as caught:
+        AvroSchema(json.dumps(record(plain, endless)))
+    assert "the default of field next of R leads to itself, or to more than" in str(caught.value)
+    assert str(caught.value).count(" values") == 1
+    AvroSchema(json.dumps(record(plain, {"name": "m", "type": {"type": "map", "values": "R"}, "default": {}})))
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"),
+    [
+        ('"long"', "long"),
+        ('{"type":"string"}', "string"),
+        ('["null","long"]', None),
+        ('{"type":"fixed","name":"F","size":1}', "F"),
+        ('{"type":"fixed","name":"F","namespace":"n","size":1}', "n.F"),
+        ('{"type":"fixed","name":"m.F","namespace":"n","size":1}', "m.F"),
+        ('{"type":"fixed","name":"F","namespace":"","size":1}', "F"),
+    ],
+)
+def test_a_schema_has_the_full_name_of_its_type(schema: str, name: str | None) -> None:
+    assert AvroSchema(schema).name == name
+
+
+def test_what_is_left_to_fastavro_is_logged_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    schema = AvroSchema(json.dumps(record(["int", "long"], name="n.Odd")))
+    with caplog.at_level(logging.DEBUG):
+        write = schema.writer(b"\x00")
+
+    (logged,) = caplog.records
+    assert logged.getMessage() == "schema n.Odd is left to fastavro: a union that no exact type decides"
+    assert write({"f": 7}, None) == b"\x00\x00\x0e"
+    with pytest.raises(Unsuitable, match="a union that no exact type decides"):
+        schema.source()
+
+
+def test_the_source_of_a_schema_is_its_functions() -> None:
+    source = AvroSchema(json.dumps(record("long"))).source()
+
+    assert source.startswith("def write(value, ctx):")
+    assert "join" in source
+    assert "b''" not in source
+    with pytest.raises(Unsuitable, match=r"^bytes are written raw$"):
+        AvroSchema('"bytes"').source()
