@@ -223,6 +223,21 @@ def test_an_outage_that_is_over_or_spent_is_not_spent_again() -> None:
     assert spent.spend(20.0, plain) is spent
 
 
+def test_that_there_is_no_leader_is_told_once_and_its_end_too() -> None:
+    world = World(A, B)
+    changes = []
+    for number in range(OPENS_AFTER + 1):
+        call = world.call(str(number))
+        changes += world.report(call, world.ask(call), Action.NO_LEADER)
+        world.leave(call)
+    assert [(change.endpoint, change.open, change.failures) for change in changes] == [(WRITES, True, OPENS_AFTER)]
+
+    world.until_probe(WRITES)
+    probe = world.call("0")
+    (change,) = world.end(probe, world.ask(probe), Action.ACCEPT)
+    assert (change.endpoint, change.open, change.failures) == (WRITES, False, OPENS_AFTER + 1)
+
+
 # -- why a call stops ------------------------------------------------------------------------------
 
 
