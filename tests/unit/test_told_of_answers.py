@@ -356,3 +356,10 @@ def test_an_outcome_of_a_token_server_is_a_whole_one() -> None:
     assert token(400, {"error": "x" * 2001}).message == "x" * 2000 + "…"
     request = RegistryRequest.build("POST", "/x", asked="ask", operation="token", expects=answers.access_token)
     assert answers.read_token(Reply("http://idp", status=401), request, renewable=True).renewable
+
+
+def test_a_token_that_is_in_an_error_too_is_not_told() -> None:
+    content = {"error": "invalid_grant", "error_description": "r3fr3sh-it", "device_token": "r3fr3sh-it"}
+
+    assert token(400, content).detail == "400 invalid_grant: ***"
+    assert token(400, content | {"device_token": 5}).detail == "400 invalid_grant: r3fr3sh-it"
