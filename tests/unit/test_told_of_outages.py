@@ -238,6 +238,16 @@ def test_that_there_is_no_leader_is_told_once_and_its_end_too() -> None:
     assert (change.endpoint, change.open, change.failures) == (WRITES, False, OPENS_AFTER + 1)
 
 
+def test_a_question_that_was_answered_has_no_troubles_left_anywhere() -> None:
+    world = World(A, B)
+    call = world.call()
+    world.try_once(call, Action.NEXT, blame=Blame.QUESTION)
+    assert world.outages.trouble("q", A).failures == 1
+    world.end(call, world.ask(call), Action.ACCEPT)
+
+    assert world.outages.trouble("q", A).failures == 0
+
+
 # -- why a call stops ------------------------------------------------------------------------------
 
 
