@@ -35,7 +35,7 @@ def changed_lines(name: str, path: Path) -> str:
 
 
 def function(name: str) -> str:
-    return name.rpartition(".")[2].rpartition("__mutmut_")[0].removeprefix("x").replace("ǁ", ".").strip("._")
+    return name.rpartition(".")[2].rpartition("__mutmut_")[0].removeprefix("xǁ").removeprefix("x_").replace("ǁ", ".")
 
 
 def differs_in_words(lines: str) -> bool:
