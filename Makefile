@@ -6,7 +6,7 @@ SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration benchmark resilience simulation compare chaos fuzz secrets mutate range package release lock audit stack-up stack-down clean
+.PHONY: help demo test lint integration benchmark resilience simulation soak compare chaos fuzz secrets mutate range package release lock audit stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ resilience: $(VENV)/.dev ## both clients on a registry's bad days, in one run (a
 
 simulation: $(VENV)/.dev ## fleets meet a registry that was down, on a virtual clock (about ten minutes)
 	$(BIN)/python benchmarks/simulation.py --plot docs/simulation.png
+
+soak: $(VENV)/.dev ## half an hour of production while the registries come and go: is all of it flat
+	$(BIN)/python -m trials.soak --plot docs/soak.png
 
 compare: $(VENV)/.dev ## our bytes and requests beside Confluent's, for each schema in SCHEMAS=folder
 	$(BIN)/python -m tests.comparison $(SCHEMAS)
