@@ -334,3 +334,94 @@ def test_who_is_not_the_first_in_line_waits_for_the_others_when_a_probe_is_due()
     world.until_probe()
 
     assert world.outages.look(second, world.now) == Wait(second.deadline, for_others=True)
+
+
+# -- whose turn it is where an endpoint is down only because others failed there -------------------
+
+
+def fails(world: World, question: str, blame: Blame = Blame.QUESTION) -> None:
+    call = world.call(question, whole=600.0)
+    world.try_once(call, Action.NEXT, blame=blame)
+    world.leave(call)
+
+
+def down_by_others() -> World:
+    """A is down by four questions, and it is time for another's first attempt there, and for no probe."""
+    world = World()
+    for question in ("one", "two", "three", "four"):
+        world.now += 1.5
+        fails(world, question)
+    world.now += 0.8
+    assert world.outages.outage(A).open
+    assert world.now < world.outages.outage(A).not_before
+    return world
+
+
+def test_one_first_attempt_is_made_at_a_time() -> None:
+    world = down_by_others()
+    first, second = world.call("new"), world.call("newer")
+    assert world.ask(first) == A
+    world.wait(second)
+    world.leave(first)
+    assert world.ask(second) == A
+
+
+def test_a_question_that_has_failed_there_waits_for_its_probe() -> None:
+    world = down_by_others()
+    world.wait(world.call("one"))
+
+
+def test_a_failure_of_the_endpoint_itself_ends_first_attempts() -> None:
+    world = World()
+    for question in ("one", "two", "three"):
+        world.now += 1.5
+        fails(world, question)
+    world.now += 1.5
+    fails(world, "four", Blame.ENDPOINT)
+    world.now += 0.8
+    world.wait(world.call("new"))
+
+
+def test_a_first_attempt_takes_no_probe_over() -> None:
+    world = down_by_others()
+    world.until_probe()
+    probe, first = world.call("one"), world.call("new")
+    assert world.ask(probe) == A
+    assert world.ask(first) == A
+    world.leave(first)
+    world.wait(world.call("two"))
+
+
+# -- whose fault it is ----------------------------------------------------------------------------
+
+
+def test_a_question_is_at_fault_where_others_were_well_meanwhile_however_often() -> None:
+    world = World()
+    for _ in range(3):
+        world.end(well := world.call("well"), world.ask(well), Action.ACCEPT)
+    fails(world, "bad")
+    world.end(well := world.call("well"), world.ask(well), Action.ACCEPT)
+    fails(world, "bad")
+    fails(world, "another")
+
+    assert not world.outages.outage(A).failures, "the first only has itself to blame, and the second is alone"
+
+
+def test_a_call_without_a_leader_has_no_trouble_of_its_own_left() -> None:
+    world = World()
+    fails(world, "q")
+    world.try_once(world.call("q"), Action.NO_LEADER)
+
+    assert not world.outages.trouble("q", A).failures
+
+
+def test_who_has_waited_in_vain_spends_an_outage_that_it_is_suspected_of() -> None:
+    world = World(random=0.0)
+    call = world.call("one")
+    world.try_once(call, Action.NEXT, blame=Blame.QUESTION)
+    fails(world, "two")
+    assert not world.outages.outage(A).open
+    world.now = call.deadline
+    world.stop(call)
+
+    assert world.outages.outage(A).spent == call.deadline
