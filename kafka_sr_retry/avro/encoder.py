@@ -96,6 +96,8 @@ class AvroSchema:
             if kind["type"] == "fixed" and schema_logical(kind) == "decimal" and kind["size"] > LARGEST_DECIMAL:
                 raise ValueError(f"{name} is a decimal of more than {LARGEST_DECIMAL} bytes")
             for field in kind.get("fields", ()):
+                if not isinstance(field["name"], str):  # fastavro takes any
+                    raise ValueError(f"{name} has a field whose name is no string")
                 if not isinstance(field.get("default"), (dict, list)):
                     continue
                 judge = Judge(self._named, _LENIENT, EXPANDED, thorough=True)

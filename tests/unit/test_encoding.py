@@ -773,6 +773,13 @@ def test_a_decimals_scale_has_a_limit() -> None:
                 serializer(schema)
 
 
+@pytest.mark.parametrize("name", ["NaN", "1e999", "5", "null", '["x"]', "true"])
+def test_a_fields_name_is_a_string(name: str) -> None:
+    text = '{"type":"record","name":"R","fields":[{"name":' + name + ',"type":"long"}]}'
+    with pytest.raises(ConfigurationError, match="not an Avro schema"):
+        AvroSchema(text)
+
+
 @pytest.mark.parametrize(
     "text",
     ['["null",' * 240 + '"int"' + "]" * 240, "[" * 490 + '"long"' + "]" * 490, '{"type":' * 490 + '"long"' + "}" * 490],

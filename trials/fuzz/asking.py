@@ -222,7 +222,7 @@ class Exam:
                 if secret in text:
                     at = text.index(secret)
                     self.faults.append(f"a secret is told: {text[max(0, at - 200) : at + 100]!r}")
-        if any(SECRET.encode() in request.head for request in self.away.requests):
+        if any(SECRET.encode() in request.head.partition(b"\n")[2] for request in self.away.requests):
             self.faults.append("another origin was shown the credentials")
         if self.faults:
             raise Fault("\n".join(self.faults[:5]))
