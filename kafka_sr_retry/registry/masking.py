@@ -127,7 +127,7 @@ _NO_ASCII = re.compile(r"[^\x00-\x7f]")
 _BLANKS = re.compile(r"\s+")
 _QUOTED = re.compile(
     r"%(?:25){4,}(?=[0-9a-f]{2})|%[0-9a-f]{2}|&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});|\\x[0-9a-f]{2}"
-    r"|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u[0-9a-f]{4}|\\[nrt]|\\(?=[^\w\s]).",
+    r"|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u[0-9a-f]{4}|\\[nrt]|\\(?=[^\w\s]).|(?-i:[\xc2\xc3][\x80-\xbf])",
     re.IGNORECASE,
 )
 _QUOTED_OR_BLANK = re.compile(rf"{_QUOTED.pattern}|\s+", re.IGNORECASE)
@@ -136,6 +136,8 @@ _QUOTED_OR_BLANK = re.compile(rf"{_QUOTED.pattern}|\s+", re.IGNORECASE)
 def _meant(written: str) -> str:
     """A character as its bytes; a blank as nothing."""
     match written[0]:
+        case "\xc2" | "\xc3" if len(written) == 2:  # UTF-8 that was taken for Latin-1, and written in UTF-8 again
+            return written.encode("latin-1").decode()
         case "%":
             return chr(int(written[1:], 16)) if len(written) == 3 else "%"
         case "&":

@@ -38,8 +38,13 @@ FORMS: dict[str, Callable[[str], str]] = {
     "with line breaks": lambda text: "\r\n ".join(text),
     "quoted, with line breaks": lambda text: "\n".join(quote(text)),
     "read as Latin-1": lambda text: text.encode().decode("latin-1"),
+    "read as Latin-1 three times, by a redirect's": lambda text: quote(_misread(_misread(_misread(text)))),
     "in Latin-1": lambda text: text.encode("latin-1").decode(errors="surrogateescape"),
 }
+
+
+def _misread(text: str) -> str:
+    return text.encode().decode("latin-1")
 
 
 def _base64(text: str) -> str:
