@@ -108,6 +108,8 @@ class _Reading:
                 yield from read.places(needle)
             before, read = read, read.replacing(what)
             if read.text == before.text:
+                read = before.replacing(_MISREAD)
+            if read.text == before.text:
                 break
 
     def places(self, needle: str) -> Iterator[tuple[int, int]]:
@@ -125,9 +127,10 @@ class _Reading:
 
 _NO_ASCII = re.compile(r"[^\x00-\x7f]")
 _BLANKS = re.compile(r"\s+")
+_MISREAD = re.compile("[\xc2\xc3][\x80-\xbf]")
 _QUOTED = re.compile(
     r"%(?:25){4,}(?=[0-9a-f]{2})|%[0-9a-f]{2}|&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});|\\x[0-9a-f]{2}"
-    r"|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u[0-9a-f]{4}|\\[nrt]|\\(?=[^\w\s]).|(?-i:[\xc2\xc3][\x80-\xbf])",
+    r"|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u[0-9a-f]{4}|\\[nrt]|\\(?=[^\w\s]).",
     re.IGNORECASE,
 )
 _QUOTED_OR_BLANK = re.compile(rf"{_QUOTED.pattern}|\s+", re.IGNORECASE)

@@ -36,6 +36,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "in base64": lambda text: _base64(text),
     "in base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
     "with line breaks": lambda text: "\r\n ".join(text),
+    "as JSON, with line breaks": lambda text: json.dumps("\n".join(text))[1:-1],
     "quoted, with line breaks": lambda text: "\n".join(quote(text)),
     "read as Latin-1": lambda text: text.encode().decode("latin-1"),
     "read as Latin-1 three times, by a redirect's": lambda text: quote(_misread(_misread(_misread(text)))),
@@ -55,6 +56,12 @@ def _base64(text: str) -> str:
 def test_a_secret_is_masked_as_it_may_be_repeated(form: str) -> None:
     text = f"<p>no such user: {FORMS[form](SECRET)}, 100 %</p>"
     assert masked(text, [SECRET]) == "<p>no such user: ***, 100 %</p>"
+
+
+def test_a_secret_that_is_not_latin_is_masked_with_line_breaks_in_json() -> None:
+    secret = "zqhidden\u00e9\u20aczqword\u6f22"
+    broken = "\n".join(secret[at : at + 7] for at in range(0, len(secret), 7))
+    assert masked(f"no such user: {json.dumps(broken)[1:-1]}, 100 %", [secret]) == "no such user: ***, 100 %"
 
 
 def test_a_secret_with_quoted_percent_signs_is_masked() -> None:
