@@ -339,7 +339,7 @@ class Outages:
         """When the question may make its first attempt at an endpoint that is down because others failed there; 0 where
         it may not."""
         state = self._endpoints.get(name)
-        if state is None or not state.soft or state.outage.resting or state.fresh is not None:
+        if state is None or not state.soft or state.fresh is not None:
             return 0.0
         return max(state.fresh_at, self._quiet_until(call, name)) if self._never_failed(call, name) else 0.0
 
