@@ -296,10 +296,10 @@ def plot(phases: Sequence[Phase], samples: Sequence[Sample], to: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--plot", type=Path)
+    parser = argparse.ArgumentParser(prog="python -m trials.soak", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=30.0, help="default 30")
+    parser.add_argument("--seed", type=int, default=1, help="default 1")
+    parser.add_argument("--plot", type=Path, help="where to draw memory, threads and sockets")
     arguments = parser.parse_args()
     if arguments.minutes < 2:
         parser.error("--minutes: at least 2")

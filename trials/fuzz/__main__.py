@@ -116,7 +116,7 @@ def main() -> int:
     )
     parser.add_argument("--cases", type=int, default=40_000, help="default 40000")
     parser.add_argument("--seed", type=int, default=1, help="default 1")
-    parser.add_argument("--only", choices=list(KINDS), help="the cases of this kind alone")
+    parser.add_argument("--only", choices=KINDS, metavar="KIND", help=f"of {', '.join(KINDS)}")
     parser.add_argument("--case", type=int, help="play this one again")
     parser.add_argument("--processes", type=int, default=2 * (os.cpu_count() or 1), help="default: two for each core")
     given = parser.parse_args()

@@ -118,7 +118,7 @@ def _source(name: str, secret: str) -> Told:
 def main() -> int:
     """Runs it; the exit code is 1 where a credential was told."""
     options = argparse.ArgumentParser(prog="python -m trials.secrets", description="Is a credential told anywhere?")
-    options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000), help="default: drawn")
     options.add_argument("--share", type=int, default=1, help="run one case in so many, drawn with the seed")
     options.add_argument("--only", default="", help="run the cases in whose name this text stands")
     options.add_argument("--verbose", action="store_true", help="show what was told where a word was found")
