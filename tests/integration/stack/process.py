@@ -28,6 +28,7 @@ def start(folder: Path, script: str) -> None:
 
     Started again it goes on with the folder's data and log.
     """
+    (folder / "log").touch()
     with open(folder / "pid", "w") as pid:
         fcntl.flock(pid, fcntl.LOCK_EX)
         subprocess.run(
