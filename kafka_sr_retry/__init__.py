@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .aio import AsyncAvroSerializer, AsyncAvroSerializerBuilder
     from .builder import AvroSerializerBuilder
     from .errors import (
         AvroEncodingError,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         SchemaRegistryError,
     )
     from .framing import header_schema_id_serializer, prefix_schema_id_serializer
+    from .registry.async_client import AsyncSchemaRegistryClient
     from .registry.client import SchemaRegistryClient
     from .schema import Metadata, RegisteredSchema, RuleSet, Schema, SchemaReference
     from .serializer import AvroSerializer
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AsyncAvroSerializer",
+    "AsyncAvroSerializerBuilder",
+    "AsyncSchemaRegistryClient",
     "AvroEncodingError",
     "AvroSerializer",
     "AvroSerializerBuilder",
@@ -52,13 +57,23 @@ __all__ = [
     "topic_subject_name_strategy",
 ]
 
-_ROOMS = ("errors", "schema", "framing", "registry.client", "subjects", "serializer", "builder")
+_ROOMS = (
+    "errors",
+    "schema",
+    "framing",
+    "registry.client",
+    "subjects",
+    "serializer",
+    "builder",
+    "aio",
+    "registry.async_client",
+)
 
 
 def __getattr__(name: str) -> Any:
     # On demand: a process that never makes a serializer, such as each run of pytest, should not pay for one.
     if name in __all__:
-        for room in _ROOMS:
+        for room in _ROOMS:  # in the order of what is asked for most
             module = import_module(f"{__name__}.{room}")
             if name in module.__all__:
                 found = globals()[name] = getattr(module, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import confluent_kafka
 from confluent_kafka import serialization
@@ -11,10 +11,13 @@ from confluent_kafka import serialization
 from .config import split
 from .errors import ConfigurationError
 from .given import SchemaStr
+from .learning import ToDict
 from .registry.client import AnyClient
-from .serializer import AvroSerializer, ToDict
+from .serializer import AvroSerializer
 
 __all__ = ["AvroSerializerBuilder"]
+
+_S = TypeVar("_S", bound=AvroSerializer)
 
 if TYPE_CHECKING:
     from confluent_kafka.serialization import SerializerBuilder
@@ -85,10 +88,13 @@ class AvroSerializerBuilder(SerializerBuilder):
 
     def build(self, conf: Mapping[str, Any], is_key: bool) -> tuple[AvroSerializer, dict[str, Any]]:
         """Called by the producer: the serializer, and what is left of the producer's dict."""
+        return self._built(AvroSerializer, conf, is_key)
+
+    def _built(self, kind: type[_S], conf: Mapping[str, Any], is_key: bool) -> tuple[_S, dict[str, Any]]:
         if self._client is not None and self._client_conf is not None:
             raise ConfigurationError(
                 "schema_registry_client and schema_registry_config contradict each other: give one of them",
                 "schema_registry_config",
             )
         parts = split(conf, is_key=is_key, client=self._client_conf, serializer=self._serializer_conf)
-        return AvroSerializer._of(parts, self._client, self._schema, self._to_dict), parts.kafka
+        return kind._of(parts, self._client, self._schema, self._to_dict), parts.kafka

@@ -117,7 +117,7 @@ class _RestClient:
         request = self._request(method, path, {**dict(parse_qsl(given)), **(query or {})}, body)
         if method in ("PUT", "DELETE"):
             self._ours.clear_caches()  # remembered refusals are for serializers, who ask with each message
-        answer = self._ours._ask(request, keep=False)
+        answer = self._ours._ask(request)
         if request.registers:
             self._ours.clear_caches()  # what was refused before this change may be taken after it
         if isinstance(answer, dict) and isinstance(answer.get("subject"), str):
@@ -179,6 +179,7 @@ class _RestClient:
             content=body,
             registers=writes,
             optional=path.startswith("associations"),
+            keep=False,
             or_else=or_else,
         )
 

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError, Serializer
+from confluent_kafka.serialization import MessageField, SerializationContext, Serializer
 
 from .avro.compiler import Write
-from .avro.encoder import AvroSchema, full_name
 from .binding import BoundSerializer
 from .config import PREFIX, SerializerSettings, SplitConf, check_agreement, parse, split
 from .errors import ConfigurationError
-from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
-from .given import SchemaStr, avro_only, given_schema, refuse_rules
-from .registry.asking import FOR_EVER
+from .framing import header_schema_id_serializer
+from .given import SchemaStr, given_schema
+from .learning import Learning, ToDict
 from .registry.client import AnyClient, SchemaRegistryClient, ours
-from .registry.memory import Memory
-from .registry.request import RegistryRequest
-from .schema import RegisteredSchema, Schema, SchemaReference
-from .subjects import BY_TYPE, AssociatedSubjects, topic_subject_name_strategy
+from .registry.ways import Blocking, at_once
+from .warming import OnProgress, Warming, WarmUp
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["AvroSerializer"]
 
 _VALUE = MessageField.VALUE
-
-Strategy = Callable[[Any, Any], Any]
-"""(context, record name) -> subject."""
-
-_MOST_REFERRED, _MOST_CHARACTERS, _DEEPEST = 1000, 16 * 1024 * 1024, 100
-"""Bounds of what a schema may refer to, itself or by others: schemas, characters, levels."""
-
-_Place = tuple[str, int]
-"""(subject, version)."""
-
-
-ToDict = Callable[[Any, Any], Any]
-"""(object, SerializationContext) -> dict; the context is ``None`` where the caller gave none."""
 
 
 class AvroSerializer(Serializer):
@@ -62,70 +48,24 @@ class AvroSerializer(Serializer):
         to_dict: ToDict | None = None,
         conf: Mapping[str, Any] | None = None,
     ) -> None:
-        self._settings = settings = parse(SerializerSettings, {} if conf is None else conf)
+        settings = parse(SerializerSettings, {} if conf is None else conf)
         if to_dict is not None and not callable(to_dict):
             raise ConfigurationError(
                 "to_dict must be callable: to_dict(object, SerializationContext) -> dict", "to_dict"
             )
-        self._to_dict = to_dict
         given = None if schema_str is None and settings.reads_schema else given_schema(schema_str)
         self._given = (given, to_dict, dict(conf or {}))
-        self._registered = given if isinstance(given, RegisteredSchema) else None
-        self._schema = given.schema if isinstance(given, RegisteredSchema) else given
-        self._record_name = None if self._schema is None else full_name(self._schema.schema_str)
-        self._frame = _ours(settings.schema_id_serializer)
-        if self._frame is prefix_schema_id_serializer:
-            self._frame = None
         given_client = ours(schema_registry_client)
         self._owns_client = given_client is None
         self._client = given_client or SchemaRegistryClient(schema_registry_client)  # type: ignore[arg-type]
         self._asking = self._client._asking
-        self._strategy = self._choose_strategy(settings)
-        self._source = self._choose_source(settings)
-        self._refreshes = settings.use_latest and self._asking.latest_ttl < FOR_EVER
-        self._latest: Memory[str, RegistryRequest[RegisteredSchema]] = self._asking.memory()
-        self._known: Memory[str | RegisteredSchema, Write] = self._asking.memory()
-        # by what they are made of: many subjects may have one schema
-        self._made: Memory[tuple[Any, ...], Write] = self._asking.memory()
-        # by topic, for values under the topic strategy: saves most messages the making of their subject's name
-        self._values: Memory[str, Write] = self._asking.memory()
-        self._by_topic = self._values.entries
-
-    def _choose_strategy(self, settings: SerializerSettings) -> Strategy:
-        """How a message's subject is found."""
-        given: Strategy | None = _ours(settings.subject_name_strategy)
-        confluents = hasattr(given, "set_cluster_id_resolver")  # its AssociatedNameStrategy takes its own client
-        if given is not None and not confluents:
-            return given
-        if settings.strategy_type == "ASSOCIATED" or confluents:
-            return AssociatedSubjects(self._client, settings.strategy_conf)
-        if self._schema is not None and self._record_name is None and settings.strategy_type != "TOPIC":
-            raise ConfigurationError(
-                f"subject.name.strategy.type={settings.strategy_type} needs a schema with a name; a union or primitive "
-                "has none: use TOPIC",
-                "subject.name.strategy.type",
-            )
-        return BY_TYPE[settings.strategy_type]
-
-    def _choose_source(self, settings: SerializerSettings) -> Callable[[str, float], RegisteredSchema]:
-        """Where a subject's schema and id come from: (subject, seconds) -> registered schema."""
-        client, registered, schema = self._client, self._registered, self._schema
-        normalize, schema_id, metadata = settings.normalize, settings.use_schema_id, settings.use_latest_with_metadata
-        if schema_id is not None:
-            return lambda subject, seconds: client.get_registered(schema_id, timeout=seconds)
-        if metadata is not None:
-            return lambda subject, seconds: client.get_latest_with_metadata(subject, metadata, True, timeout=seconds)
-        if settings.use_latest or schema is None:
-            return lambda subject, seconds: client.get_latest_version(subject, timeout=seconds)
-        if registered is not None:
-            return lambda subject, seconds: registered
-        ask = client.register_schema_full_response if settings.auto_register else client.lookup_schema
-        return lambda subject, seconds: ask(subject, schema, normalize, timeout=seconds)
+        self._learning = Learning(self._client, settings, given, to_dict)
+        self._by_topic = self._learning.by_topic
 
     def set_cluster_id_resolver(self, resolver: Callable[[], Any]) -> None:
         """Called by ``SerializingProducer`` (2.16 and later) with what tells its cluster's id, for ``ASSOCIATED``."""
-        if isinstance(self._strategy, AssociatedSubjects):
-            self._strategy.resolve_cluster_id = resolver
+        if self._learning.associated is not None:
+            self._learning.associated.resolve_cluster_id = resolver
 
     @classmethod
     def from_config(
@@ -136,7 +76,7 @@ class AvroSerializer(Serializer):
         *,
         is_key: bool = False,
         schema_registry_client: AnyClient | None = None,
-    ) -> tuple[AvroSerializer, dict[str, Any]]:
+    ) -> tuple[Self, dict[str, Any]]:
         """A serializer from one flat producer dict, and the rest of the dict for the producer.
 
         ``schema.registry.*`` keys and all serializer keys (bare, ``key.``, ``value.``) are gone from the rest, whatever
@@ -151,9 +91,7 @@ class AvroSerializer(Serializer):
         return cls._of(parts, schema_registry_client, schema_str, to_dict), parts.kafka
 
     @classmethod
-    def _of(
-        cls, parts: SplitConf, client: AnyClient | None, schema: SchemaStr | None, to_dict: ToDict | None
-    ) -> AvroSerializer:
+    def _of(cls, parts: SplitConf, client: AnyClient | None, schema: SchemaStr | None, to_dict: ToDict | None) -> Self:
         """One for a producer's dict; its ``close()`` closes the client, unless that was given."""
         if client is None:
             serializer = cls(SchemaRegistryClient(parts.client, prefix=PREFIX), schema, to_dict, parts.serializer)
@@ -202,13 +140,39 @@ class AvroSerializer(Serializer):
         Raises:
             ConfigurationError: with ``header_schema_id_serializer``: such producers give no headers to write to.
         """
-        if self._frame is header_schema_id_serializer:
+        if self._learning.frame is header_schema_id_serializer:
             raise ConfigurationError(
                 "bind() gives no headers to write to: use prefix_schema_id_serializer", "schema.id.serializer"
             )
         if topic is not None and (not isinstance(topic, str) or not topic):
             raise ConfigurationError(f"a topic must be a text that is not empty, not {topic!r}", "topic")
-        return BoundSerializer(self, topic, field)
+        return BoundSerializer(self._direct, topic, field)
+
+    @property
+    def _direct(self) -> Callable[[Any, SerializationContext | None], bytes | None]:
+        """What writes for a producer that cannot await."""
+        return self
+
+    def warm_up(
+        self,
+        topics: Iterable[str],
+        *,
+        field: MessageField = _VALUE,
+        timeout: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> WarmUp:
+        """Learns what the messages of these topics will need, several at a time; nothing stops at the first failure.
+
+        Args:
+            timeout: seconds for all of it. ``None``: each topic has ``total.timeout.ms``, as its first message would.
+            on_progress: called on this thread, in the order in which topics end: ``(outcome, how many, of how many)``.
+                What it raises ends the warm-up.
+        """
+        return Warming(self._learning, self._asking, topics, field, timeout, on_progress).run()
+
+    def knows(self, topic: str, field: MessageField = _VALUE) -> bool:
+        """Whether a message of this topic will ask nobody."""
+        return self._learning.known(SerializationContext(topic, field)) is not None
 
     def close(self) -> None:
         """Closes the client, if this serializer made it."""
@@ -232,111 +196,5 @@ class AvroSerializer(Serializer):
         vars(self).update(of_a_subclass)
 
     def _find(self, ctx: SerializationContext | None) -> Write:
-        subject = self._strategy(ctx, self._record_name)
-        if not isinstance(subject, str) or not subject:
-            shown = "an empty text" if subject == "" else type(subject).__name__
-            raise SerializationError(
-                f"the subject name strategy gave {shown} for record {self._record_name!r}: it must give a text"
-            )
-        deadline = self._asking.deadline()
-        if self._refreshes:
-            registered = self._ask_latest(subject)
-            return self._known.get(registered) or self._learn(registered, registered, deadline)
-        write = self._known.get(subject)
-        if write is None:
-            write = self._learn(subject, self._source(subject, self._asking.left(deadline)), deadline)
-        if self._strategy is topic_subject_name_strategy and ctx is not None and ctx.field is _VALUE:
-            self._values.remember(ctx.topic, write, self._known.weight(subject))
-        return write
-
-    def _ask_latest(self, subject: str) -> RegisteredSchema:
-        request = self._latest.get(subject)
-        if request is None:
-            request = self._client._version(subject, "latest")
-            self._latest.remember(subject, request)
-        return self._asking.ask(request, ttl=self._asking.latest_ttl)
-
-    def _learn(self, key: str | RegisteredSchema, registered: RegisteredSchema, deadline: float) -> Write:
-        """Puts together what each message with this schema goes through."""
-        schema = avro_only(registered.schema)
-        refuse_rules(schema)
-        texts: dict[_Place, str] = {}
-        self._resolve(schema.references, deadline, (), texts)
-        characters = len(schema.schema_str) + sum(map(len, texts.values()))
-        content = (registered.schema_id, registered.guid, schema.schema_str, *texts.values())
-        write = self._made.get(content)
-        if write is None:
-            write = self._make(registered, schema, texts.values())
-            self._made.remember(content, write, characters)
-        self._known.remember(key, write, characters)
-        return write
-
-    def _make(self, registered: RegisteredSchema, schema: Schema, texts: Iterable[str]) -> Write:
-        schema_id = SchemaId("AVRO", registered.schema_id, uuid.UUID(registered.guid) if registered.guid else None)
-        write = AvroSchema(schema.schema_str, texts).writer(
-            schema_id.id_to_bytes() if self._frame is None else b"",
-            strict=self._settings.strict,
-            strict_allow_default=self._settings.strict_allow_default,
-        )
-        if self._to_dict is not None:
-            write = _converting(self._to_dict, write)
-        if self._frame is not None:
-            write = _framing(write, self._frame, schema_id)
-        return write
-
-    def _resolve(
-        self,
-        references: Iterable[SchemaReference],
-        deadline: float,
-        path: tuple[_Place, ...],
-        texts: dict[_Place, str],
-    ) -> None:
-        """Puts the texts of referred schemas into ``texts``, each after those that it refers to itself."""
-        for reference in references:
-            place = (reference.subject, reference.version)
-            if place in path:
-                loop = " -> ".join(f"{subject!r} version {version}" for subject, version in (*path, place))
-                raise ConfigurationError(f"schema references form a loop: {loop}", "schema_str")
-            if place in texts:
-                continue
-            if (
-                len(path) >= _DEEPEST
-                or len(texts) >= _MOST_REFERRED
-                or sum(map(len, texts.values())) > _MOST_CHARACTERS
-            ):
-                raise ConfigurationError(
-                    f"the schema refers to more than {_MOST_REFERRED} schemas, {_MOST_CHARACTERS} characters or "
-                    f"{_DEEPEST} levels, by version {reference.version} of subject {reference.subject!r}",
-                    "schema_str",
-                )
-            seconds = self._asking.left(deadline)
-            referred = self._client.get_version(*place, True, timeout=seconds).schema
-            texts[place] = referred.schema_str
-            self._resolve(referred.references, deadline, (*path, place), texts)
-            texts[place] = texts.pop(place)  # behind those
-
-
-_OURS = {
-    function.__name__: function
-    for function in (*BY_TYPE.values(), prefix_schema_id_serializer, header_schema_id_serializer)
-}
-
-
-def _ours(given: Any) -> Any:
-    """For a function of Confluent's ours of that name, which means the same; anything else as it is."""
-    theirs = str(getattr(given, "__module__", None)).startswith("confluent_kafka.")
-    return _OURS.get(getattr(given, "__name__", ""), given) if theirs else given
-
-
-def _converting(to_dict: ToDict, write: Write) -> Write:
-    return lambda obj, ctx: write(to_dict(obj, ctx), ctx)
-
-
-def _framing(write: Write, frame: Callable[..., bytes], schema_id: SchemaId) -> Write:
-    def framed(obj: Any, ctx: Any) -> bytes:
-        message = frame(write(obj, ctx), ctx, schema_id)
-        if not isinstance(message, (bytes, bytearray)):  # None would be a tombstone
-            raise SerializationError(f"schema.id.serializer gave {type(message).__name__}: it must give bytes")
-        return message
-
-    return framed
+        subject, write = self._learning.look(ctx)
+        return write or at_once(self._learning.learn(ctx, subject, Blocking(self._asking)))[1]

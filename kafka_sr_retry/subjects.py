@@ -9,8 +9,9 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 
 from .config import CLUSTER_ID, FALLBACK_TYPE
 from .errors import ConfigurationError
-from .registry.client import SchemaRegistryClient
+from .registry.client import SchemaRegistryClient, associated
 from .registry.memory import Memory
+from .registry.ways import Way
 
 __all__ = [
     "record_subject_name_strategy",
@@ -96,21 +97,26 @@ class AssociatedSubjects:
         self._subjects: Memory[tuple[str, str, str | None], str | None] = client._asking.memory()
         self.resolve_cluster_id: Callable[[], Any] | None = None
 
-    def __call__(self, ctx: SerializationContext | None, record_name: str | None) -> str | None:
+    def known(self, ctx: SerializationContext | None, record_name: str | None) -> str | None:
+        """The subject, where that needs no question."""
         ctx = _needed(ctx)
-        field = "key" if ctx.field == MessageField.KEY else "value"
-        key = (ctx.topic, field, record_name)
-        subject = self._subjects.get(key)
-        if subject is None:
-            subject = self._ask(ctx, field, record_name)
-            self._subjects.remember(key, subject)
+        return self._subjects.get((ctx.topic, _named(ctx), record_name))
+
+    async def ask(
+        self, ctx: SerializationContext | None, record_name: str | None, way: Way, deadline: float
+    ) -> str | None:
+        """The subject, kept."""
+        ctx = _needed(ctx)
+        field, left = _named(ctx), self._client._asking.left
+        cluster_id = self._cluster_id or await self._resolve(way, left(deadline))
+        request = self._client._questions.associations(ctx.topic, cluster_id, field)
+        subject = self._chosen(await associated(way, request, left(deadline)), ctx, field, record_name)
+        self._subjects.remember((ctx.topic, field, record_name), subject)
         return subject
 
-    def _ask(self, ctx: SerializationContext, field: str, record_name: str | None) -> str | None:
-        asking = self._client._asking
-        deadline = asking.deadline()
-        cluster_id = self._cluster_id or self._resolve(deadline)
-        subjects = self._client.get_associated_subjects(ctx.topic, cluster_id, field, timeout=asking.left(deadline))
+    def _chosen(
+        self, subjects: tuple[str, ...], ctx: SerializationContext, field: str, record_name: str | None
+    ) -> str | None:
         if len(subjects) > 1:
             named = ", ".join(repr(subject)[1:-1][:_SHOWN] for subject in subjects[:_NAMED])
             more = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
@@ -124,13 +130,13 @@ class AssociatedSubjects:
             )
         return BY_TYPE[self._fallback](ctx, record_name)
 
-    def _resolve(self, deadline: float) -> str:
+    async def _resolve(self, way: Way, seconds: float) -> str:
         """The id of the producer's Kafka cluster; ``-``, any, where nobody can tell."""
         resolve = self.resolve_cluster_id
         if resolve is None:
             return "-"
         try:
-            cluster_id = self._client._asking.run(resolve, self._client._asking.left(deadline))
+            cluster_id = await way.run(resolve, seconds)
         except TimeoutError:
             raise SerializationError(f"no broker told the Kafka cluster's id in time; set {CLUSTER_ID}") from None
         except Exception as error:
@@ -138,3 +144,7 @@ class AssociatedSubjects:
         if not cluster_id:
             raise SerializationError(f"the Kafka cluster's id is empty; set {CLUSTER_ID}")
         return str(cluster_id)
+
+
+def _named(ctx: SerializationContext) -> str:
+    return "key" if ctx.field == MessageField.KEY else "value"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import _thread
+import math
 import os
 import queue
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from numbers import Real
+from typing import Any, Generic, TypeVar
 
 from kafka_sr_retry.config import ClientSettings, header_mapping
 from kafka_sr_retry.errors import ConfigurationError, Failure
@@ -43,10 +45,10 @@ _REFUSALS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Remembered(Generic[_T]):
     """An answer or a refusal that is remembered: since when, and until when it needs no question."""
 
-    value: Any
+    value: _T
     at: float
     due: float
 
@@ -59,6 +61,33 @@ class _Lines:
     transport: Transport
     world: World
     access: Question | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked(Generic[_T]):
+    """A question that memory could not answer.
+
+    Attributes:
+        driver: moves its call on.
+        began, until: when its caller came, and leaves, in seconds of the clock.
+    """
+
+    question: Question
+    driver: Driver
+    clock: Clock
+    began: float
+    until: float
+
+    def inline(self) -> Any:
+        """Asks on this thread, where no other can be started; gives what the driver would."""
+        return inline.ask(self.question, self.until, self.clock)
+
+    def told(self, result: Any) -> _T:
+        """What its caller gets, or has raised."""
+        if isinstance(result, Failure):
+            raise replace(result, seconds=self.clock.now() - self.began).exception()
+        answer: _T = result.value
+        return answer
 
 
 class Asking:
@@ -82,47 +111,48 @@ class Asking:
         self.latest_ttl = FOR_EVER if settings.cache_latest_ttl is None else settings.cache_latest_ttl
         self._log = Log(clock)
         self._memories: Living[Memory[Any, Any]] = Living()
-        self._known: Memory[RegistryRequest[Any], _Known] = self.memory()
-        self._refused: Memory[RegistryRequest[Any], _Known] = self.memory(_REFUSALS)
+        self._known: Memory[RegistryRequest[Any], Remembered[Any]] = self.memory()
+        self._refused: Memory[RegistryRequest[Any], Remembered[Any]] = self.memory(_REFUSALS)
         self._closed = False
         self._contexts = contexts
         self._lines = {_here(): self._made(contexts)}
 
-    def ask(
-        self, request: RegistryRequest[_T], timeout: float | None = None, *, keep: bool = True, ttl: float = FOR_EVER
-    ) -> _T:
+    def ask(self, request: RegistryRequest[_T], timeout: float | None = None) -> _T:
         """The answer, from memory or from the registry.
 
         Args:
             timeout: seconds, ``None`` for ``total.timeout.ms``.
-            keep: whether memory may answer, and remembers.
-            ttl: seconds after which a remembered answer is refreshed.
         """
+        remembered = self.recall(request)
+        if remembered is not None:
+            return remembered.value
+        asked = self.asked(request, timeout)
+        try:
+            return asked.told(asked.driver.ask(asked.question, asked.until))
+        except NoThread:
+            return asked.told(asked.inline())
+
+    def recall(self, request: RegistryRequest[_T]) -> Remembered[_T] | None:
+        """What memory has; raises a refusal that it holds."""
         now = self._clock.now()
-        known = self._known.get(request) if keep else None
+        known = self._known.get(request) if request.keep else None
         if known is not None:
             if now >= known.due:
-                self._refresh(request, known, now, ttl)
-            value: _T = known.value
-            return value
+                self._refresh(request, known, now)
+            return known
         refused = self._refused.get(request)
         if refused is not None and now < refused.due:
             raise refused.value.exception(now - refused.at)
-        until = now + (self._settings.total_timeout if timeout is None else timeout)
-        lines = self._here()
-        question = self._question(request, lines, ttl if keep else None)
-        try:
-            result = lines.driver.ask(question, until)
-        except NoThread:
-            result = inline.ask(question, until, self._clock)
-        if isinstance(result, Failure):
-            raise replace(result, seconds=self._clock.now() - now).exception()
-        answer: _T = result.value
-        return answer
+        return None
 
-    def deadline(self) -> float:
-        """When a call that begins now ends, in seconds of the clock."""
-        return self._clock.now() + self._settings.total_timeout
+    def asked(self, request: RegistryRequest[_T], timeout: float | None) -> Asked[_T]:
+        """The question to ask now."""
+        lines, until = self._here(), self.deadline(None if timeout is None else _checked(timeout))
+        return Asked(self._question(request, lines), lines.driver, self._clock, self._clock.now(), until)
+
+    def deadline(self, timeout: float | None = None) -> float:
+        """When what begins now ends, in seconds of the clock."""
+        return self._clock.now() + (self._settings.total_timeout if timeout is None else timeout)
 
     def left(self, deadline: float) -> float:
         """Seconds until then."""
@@ -134,6 +164,10 @@ class Asking:
             return self._here().driver.run(function, seconds)
         except NoThread:
             return function()
+
+    def begin_run(self, function: Callable[[], object], seconds: float, deliver: Callable[[Any], object]) -> None:
+        """The same without the wait; raises ``NoThread``."""
+        self._here().driver.begin_run(function, seconds, deliver)
 
     def memory(self, most: int | None = None) -> Memory[Any, Any]:
         """A memory of the client's capacity, or of ``most`` if that is less, that ``forget`` clears too."""
@@ -199,51 +233,53 @@ class Asking:
         )
         return _Lines(driver, transport, world, access)
 
-    def _question(self, request: RegistryRequest[Any], lines: _Lines, ttl: float | None) -> Question:
+    def _question(self, request: RegistryRequest[Any], lines: _Lines) -> Question:
         return Question(
             request=request,
             world=lines.world,
             transport=lines.transport,
             emit=self._emit,
             wants=self._wants,
-            known=partial(self._remembered, request, ttl is not None),
-            settle=partial(self._settle, request, ttl),
+            known=partial(self._remembered, request),
+            settle=partial(self._settle, request),
             access=lines.access,
         )
 
-    def _remembered(self, request: RegistryRequest[Any], keep: bool, now: float) -> Answered | Failure | None:
+    def _remembered(self, request: RegistryRequest[Any], now: float) -> Answered | Failure | None:
         known, refused = self._known.get(request), self._refused.get(request)
-        if keep and known is not None and now < known.due:
+        if request.keep and known is not None and now < known.due:
             return Answered(known.value)
         if refused is not None and now < refused.due:
             refusal: Failure = refused.value
             return refusal
         return None
 
-    def _settle(
-        self, request: RegistryRequest[Any], ttl: float | None, result: Answered | Failure, now: float
-    ) -> Answered | Failure:
+    def _settle(self, request: RegistryRequest[Any], result: Answered | Failure, now: float) -> Answered | Failure:
         if isinstance(result, Answered):
-            if ttl is not None:
+            if request.keep:
                 weight = len(request.body or b"") + len(repr(result.value))
-                self._known.remember(request, _Known(result.value, now, now + ttl), weight)
+                self._known.remember(request, Remembered(result.value, now, now + self._ttl(request)), weight)
             return result
         due = max(result.not_before, now + result.remembered_for * self._settings.refusal_cache_ttl)
         if due > now:
-            self._refused.remember(request, _Known(result, now, due))
+            self._refused.remember(request, Remembered(result, now, due))
         return result
 
-    def _refresh(self, request: RegistryRequest[Any], known: _Known, now: float, ttl: float) -> None:
+    def _ttl(self, request: RegistryRequest[Any]) -> float:
+        """Seconds after which its answer is asked for again."""
+        return self.latest_ttl if request.ages else FOR_EVER
+
+    def _refresh(self, request: RegistryRequest[Any], known: Remembered[Any], now: float) -> None:
         """One call asks again; whoever asks meanwhile has the old answer."""
         until = now + self._settings.total_timeout
         weight = self._known.weight(request)
-        self._known.remember(request, _Known(known.value, known.at, until), weight)
+        self._known.remember(request, Remembered(known.value, known.at, until), weight)
         lines = self._here()
 
         def settle(result: Answered | Failure, then: float) -> Answered | Failure:
             if isinstance(result, Failure):
-                due = then + min(ttl, _REFRESH_AGAIN)
-                self._known.remember(request, _Known(known.value, known.at, due), weight)
+                due = then + min(self.latest_ttl, _REFRESH_AGAIN)
+                self._known.remember(request, Remembered(known.value, known.at, due), weight)
                 stale = StaleEvent(
                     call=0,
                     operation=request.operation,
@@ -253,10 +289,10 @@ class Asking:
                     reason=result.told,
                 )
                 lines.driver.soon(lambda: self._emit(stale))
-            return self._settle(request, ttl, result, then)
+            return self._settle(request, result, then)
 
         with suppress(NoThread):  # the old one serves on
-            question = self._question(request, lines, ttl)
+            question = self._question(request, lines)
             lines.driver.start(replace(question, known=lambda now: None, settle=settle), until)
 
     def _wants(self, event: Event) -> bool:
@@ -281,3 +317,10 @@ class Asking:
 def _here() -> tuple[Any, ...]:
     """The process, and what its threads and queues are, looked up each time: gevent replaces them."""
     return os.getpid(), _thread.start_new_thread, queue.SimpleQueue
+
+
+def _checked(timeout: float) -> float:
+    with suppress(OverflowError):
+        if isinstance(timeout, Real) and not isinstance(timeout, bool) and not math.isnan(timeout):
+            return timeout
+    raise ConfigurationError(f"timeout must be a number of seconds, not {timeout!r}", "timeout")

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
-from numbers import Real
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
-from urllib.parse import quote
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from kafka_sr_retry.config import ClientSettings, parse
 from kafka_sr_retry.errors import ConfigurationError, RegistryAuthError, SchemaNotFoundError
-from kafka_sr_retry.schema import MAX_ID, RegisteredSchema, Schema, is_subject
+from kafka_sr_retry.schema import RegisteredSchema, Schema
 
-from . import answers
-from .asking import FOR_EVER, Asking
+from .asking import Asking
 from .clock import Clock
 from .outage import EndpointState
+from .questions import Questions, Version
 from .request import RegistryRequest
 from .tls import contexts_of
+from .ways import Blocking, Way, at_once
 
 __all__ = ["SchemaRegistryClient"]
 
@@ -81,6 +76,7 @@ class SchemaRegistryClient:
             )
         self._conf = dict(conf)
         self._settings = parse(ClientSettings, self._conf, prefix)
+        self._questions = Questions(self._settings.context)
         # requests: neither with kafka_sr_retry nor with the first message, when another thread may fork half-way
         import_module(f"{__package__}.transport")
         # a file of no use is an error now, not at the first message
@@ -119,19 +115,7 @@ class SchemaRegistryClient:
 
         Credentials that may only read, and a registry that is read-only, still give the id of a schema that is there.
         """
-        subject = self._subject(subject_name)
-        request = RegistryRequest.build(
-            "POST",
-            f"/subjects/{_quoted(subject)}/versions",
-            query={"normalize": bool(normalize_schemas) or None},
-            content=_wire(schema),
-            asked=f"register a schema under subject {subject!r}",
-            operation="register",
-            expects=answers.registered(subject, schema, normalized=normalize_schemas),
-            registers=True,
-            or_else=partial(_look_up, subject, schema, normalize_schemas, instead=True),
-        )
-        return self._ask(request, timeout)
+        return self._ask(self._questions.register(subject_name, schema, normalize_schemas), timeout)
 
     def lookup_schema(
         self,
@@ -144,8 +128,7 @@ class SchemaRegistryClient:
         timeout: float | None = None,
     ) -> RegisteredSchema:
         """Where ``schema`` is registered under ``subject_name``; ``SchemaNotFoundError`` where it is not."""
-        request = _look_up(self._subject(subject_name), schema, normalize_schemas, fmt, deleted)
-        return self._ask(request, timeout)
+        return self._ask(self._questions.look_up(subject_name, schema, normalize_schemas, fmt, deleted), timeout)
 
     def get_schema(
         self,
@@ -169,42 +152,15 @@ class SchemaRegistryClient:
         timeout: float | None = None,
     ) -> RegisteredSchema:
         """``get_schema`` with all that the registry tells. Needs no right on any subject unless one is named."""
-        schema_id = _number(schema_id, "schema_id")
-        subject = self._settings.context if subject_name is None else self._subject(subject_name)
-        request = RegistryRequest.build(
-            "GET",
-            f"/schemas/ids/{schema_id}",
-            query={
-                "subject": subject,
-                "format": _format(fmt, "fmt"),
-                "referenceFormat": _format(reference_format, "reference_format"),
-            },
-            asked=f"get the schema with id {schema_id}",
-            operation="get_schema",
-            expects=answers.schema_with_id(schema_id),
-        )
-        return self._ask(request, timeout)
+        return self._ask(self._questions.schema(schema_id, subject_name, fmt, reference_format), timeout)
 
     def get_associated_subjects(
         self, topic: str, cluster_id: str, field: str, *, timeout: float | None = None
     ) -> tuple[str, ...]:
         """The subjects associated with a topic's ``key`` or ``value``; none where the registry knows no associations or
         does not let this caller read them."""
-        request = RegistryRequest.build(
-            "GET",
-            f"/associations/resources/{_quoted(cluster_id)}/{_quoted(topic)}",
-            query={"resourceType": "topic", "associationType": [field]},
-            asked=f"get the associations of topic {topic!r}",
-            operation="associations",
-            expects=answers.associated_subjects,
-            optional=True,
-        )
-        try:
-            return self._ask(request, timeout)
-        except (SchemaNotFoundError, RegistryAuthError) as error:
-            if error.http_status_code == 401:
-                raise
-            return ()
+        request = self._questions.associations(topic, cluster_id, field)
+        return at_once(associated(Blocking(self._asking), request, timeout))
 
     def get_latest_version(
         self, subject_name: str, fmt: str | None = None, *, timeout: float | None = None
@@ -214,7 +170,7 @@ class SchemaRegistryClient:
         It is kept for ``cache.latest.ttl.sec``, or until ``clear_caches``. After that time the old one is given until
         one request has fetched the new one, also while the registry is away.
         """
-        return self._ask(self._version(subject_name, "latest", fmt=fmt), timeout, ttl=self._asking.latest_ttl)
+        return self._ask(self._questions.latest(subject_name, fmt), timeout)
 
     def get_latest_with_metadata(
         self,
@@ -226,60 +182,30 @@ class SchemaRegistryClient:
         timeout: float | None = None,
     ) -> RegisteredSchema:
         """The newest version whose metadata hold these properties; kept like ``get_latest_version``'s."""
-        subject = self._subject(subject_name)
-        if not isinstance(metadata, Mapping) or not all(
-            isinstance(text, str) for pair in metadata.items() for text in pair
-        ):
-            raise ConfigurationError("metadata must be a dict of texts, such as {'owner': 'shop'}", "metadata")
-        request = RegistryRequest.build(
-            "GET",
-            f"/subjects/{_quoted(subject)}/metadata",
-            query={
-                "key": list(metadata),
-                "value": list(metadata.values()),
-                "deleted": bool(deleted) or None,
-                "format": _format(fmt, "fmt"),
-            },
-            asked=f"get the latest version with metadata under subject {subject!r}",
-            operation="get_version",
-            expects=answers.version_of(subject),
-        )
-        return self._ask(request, timeout, ttl=self._asking.latest_ttl)
+        return self._ask(self._questions.latest_with_metadata(subject_name, metadata, deleted, fmt), timeout)
 
     def get_version(
         self,
         subject_name: str,
-        version: int | Literal["latest"] = "latest",
+        version: Version = "latest",
         deleted: bool = False,
         fmt: str | None = None,
         *,
         timeout: float | None = None,
     ) -> RegisteredSchema:
         """A version under ``subject_name``; the latest (-1 too) is asked for each time, as in Confluent's client."""
-        version = _version(version)
-        request = self._version(subject_name, version, deleted, fmt)
-        return self._ask(request, timeout, keep=version != "latest")
+        return self._ask(self._questions.version(subject_name, version, deleted, fmt), timeout)
 
     def test_compatibility(
         self,
         subject_name: str,
         schema: Schema,
-        version: int | Literal["latest"] = "latest",
+        version: Version = "latest",
         *,
         timeout: float | None = None,
     ) -> bool:
         """Whether ``schema`` could follow ``version`` under ``subject_name``."""
-        version = _version(version)
-        subject = self._subject(subject_name)
-        request = RegistryRequest.build(
-            "POST",
-            f"/compatibility/subjects/{_quoted(subject)}/versions/{version}",
-            content=_wire(schema),
-            asked=f"test a schema against version {version} of subject {subject!r}",
-            operation="compatibility",
-            expects=answers.is_compatible,
-        )
-        return self._ask(request, timeout, keep=False)
+        return self._ask(self._questions.compatibility(subject_name, schema, version), timeout)
 
     def clear_caches(self) -> None:
         """Forgets all answers, those that serializers hold too."""
@@ -303,28 +229,18 @@ class SchemaRegistryClient:
         known, waiting, endpoints = self._asking.state()
         return ClientState(known=known, waiting=waiting, endpoints=endpoints)
 
-    def _subject(self, name: str) -> str:
-        if not is_subject(name):
-            raise ConfigurationError(f"a subject must be a text that is more than dots, not {name!r}", "subject_name")
-        return name if name.startswith(":.") else (self._settings.context or "") + name
+    def _ask(self, request: RegistryRequest[_T], timeout: float | None = None) -> _T:
+        return self._asking.ask(request, timeout)
 
-    def _version(
-        self, subject_name: str, version: int | str, deleted: bool = False, fmt: str | None = None
-    ) -> RegistryRequest[RegisteredSchema]:
-        subject = self._subject(subject_name)
-        return RegistryRequest.build(
-            "GET",
-            f"/subjects/{_quoted(subject)}/versions/{version}",
-            query={"deleted": bool(deleted) or None, "format": _format(fmt, "fmt")},
-            asked=f"get version {version} of subject {subject!r}",
-            operation="get_version",
-            expects=answers.version_of(subject, version if isinstance(version, int) else None),
-        )
 
-    def _ask(
-        self, request: RegistryRequest[_T], timeout: float | None = None, *, keep: bool = True, ttl: float = FOR_EVER
-    ) -> _T:
-        return self._asking.ask(request, None if timeout is None else _checked(timeout), keep=keep, ttl=ttl)
+async def associated(way: Way, request: RegistryRequest[tuple[str, ...]], timeout: float | None) -> tuple[str, ...]:
+    """None where the registry knows no associations, or does not let this caller read them."""
+    try:
+        return await way.ask(request, timeout)
+    except (SchemaNotFoundError, RegistryAuthError) as error:
+        if error.http_status_code == 401:
+            raise
+        return ()
 
 
 class Beneath(Protocol):
@@ -340,83 +256,3 @@ def ours(client: object) -> SchemaRegistryClient | None:
     """Our client, given itself or one that asks through it; ``None`` for anything else."""
     found = getattr(client, "_ours", client)
     return found if isinstance(found, SchemaRegistryClient) else None
-
-
-def _quoted(part: str) -> str:
-    try:
-        return quote(part, safe="")
-    except (UnicodeEncodeError, TypeError) as error:
-        raise ConfigurationError(f"{part!r} cannot stand in a request to the registry: {error}") from None
-
-
-def _look_up(
-    subject: str,
-    schema: Schema,
-    normalize: bool,
-    fmt: str | None = None,
-    deleted: bool = False,
-    *,
-    instead: bool = False,
-) -> RegistryRequest[RegisteredSchema]:
-    """``instead``: of a registration, and so a part of it."""
-    return RegistryRequest.build(
-        "POST",
-        f"/subjects/{_quoted(subject)}",
-        query={
-            "normalize": bool(normalize) or None,
-            "deleted": bool(deleted) or None,
-            "format": _format(fmt, "fmt"),
-        },
-        content=_wire(schema),
-        asked=f"look a schema up under subject {subject!r}",
-        operation="register" if instead else "look_up",
-        expects=answers.registered(subject, schema, normalized=normalize or fmt is not None),
-    )
-
-
-def _wire(schema: Schema) -> dict[str, Any]:
-    """The registry's JSON for a schema; Confluent's have it too."""
-    try:
-        wire: dict[str, Any] = schema.to_dict()
-        good = isinstance(wire["schema"], str)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        good = False
-    if not good:
-        raise ConfigurationError(
-            f"schema must be a kafka_sr_retry.Schema, whole, not {type(schema).__name__}", "schema"
-        )
-    return wire
-
-
-def _format(given: str | None, name: str) -> str | None:
-    if given is not None and not isinstance(given, str):
-        raise ConfigurationError(f"{name} must be a text, not {given!r}", name)
-    return given
-
-
-def _version(given: Any) -> int | Literal["latest"]:
-    """One form for each question: the registry takes -1 for the latest version."""
-    if isinstance(given, str) and given == "latest":
-        return "latest"
-    number = given
-    if isinstance(given, str) and given.isascii() and given.removeprefix("-").isdigit():
-        number = int(given[:20])
-    with suppress(TypeError):
-        if operator.index(number) == -1:
-            return "latest"
-    return _number(number, "version", ', -1 or "latest"')
-
-
-def _number(given: Any, name: str, other: str = "") -> int:
-    with suppress(TypeError, ValueError):
-        number = operator.index(given)
-        if not isinstance(given, bool) and 0 < number <= MAX_ID:
-            return number
-    raise ConfigurationError(f"{name} must be a positive int32{other}, not {given!r}", name)
-
-
-def _checked(timeout: float) -> float:
-    with suppress(OverflowError):
-        if isinstance(timeout, Real) and not isinstance(timeout, bool) and not math.isnan(timeout):
-            return timeout
-    raise ConfigurationError(f"timeout must be a number of seconds, not {timeout!r}", "timeout")

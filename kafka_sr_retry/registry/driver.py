@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .attempts import Question, Transport
@@ -66,20 +67,28 @@ class Driver:
         Raises:
             NoThread: none can be started.
         """
-        self._leave_place()
         reply: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        caller = Caller(question, self._clock.now(), until, reply.put, contextvars.copy_context())
-        sent = time.monotonic()
-        self._send(caller)
+        under_way = self.begin(question, until, reply.put)
         while True:
-            left = until - self._clock.now()
+            left = under_way.left()
             try:
-                return _returned(reply.get(timeout=max(0.0, min(left, WATCH))))
+                return returned(reply.get(timeout=max(0.0, min(left, WATCH))))
             except queue.Empty:
-                if left <= WATCH:
-                    return _returned(caller.leave(self._clock.now()))
-            if not self._boot_unless_there() or self._unbooted > sent:
-                raise NoThread
+                result = under_way.look(left, WATCH)
+                if result is not None:
+                    return returned(result)
+
+    def begin(self, question: Question, until: float, deliver: Callable[[Any], object]) -> UnderWay:
+        """``ask`` without the wait.
+
+        Args:
+            deliver: given the result once, on any thread.
+        """
+        self._leave_place()
+        caller = Caller(question, self._clock.now(), until, deliver, contextvars.copy_context())
+        under_way = UnderWay(self, self._clock, caller, time.monotonic())
+        self._send(caller)
+        return under_way
 
     def start(self, question: Question, until: float) -> None:
         """``ask`` without a wait for the answer."""
@@ -92,18 +101,22 @@ class Driver:
             TimeoutError: it has not ended in time, and goes on.
             NoThread: none can be started.
         """
-        self._leave_place()
         reply: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        context = contextvars.copy_context()
-        limit = time.monotonic() + seconds
-        self._send(
-            Job(lambda _: context.run(function), self._loop.pool, deliver=[reply.put], limit=limit, shared=function)
-        )
+        self.begin_run(function, seconds, reply.put)
         try:
-            value: _T = _returned(reply.get(timeout=max(0.0, seconds)))
+            value: _T = returned(reply.get(timeout=max(0.0, seconds)))
         except queue.Empty:
             raise TimeoutError from None
         return value
+
+    def begin_run(self, function: Callable[[], object], seconds: float, deliver: Callable[[Any], object]) -> None:
+        """``run`` without the wait."""
+        self._leave_place()
+        context = contextvars.copy_context()
+        limit = time.monotonic() + seconds
+        self._send(
+            Job(lambda _: context.run(function), self._loop.pool, deliver=[deliver], limit=limit, shared=function)
+        )
 
     def attempt(
         self,
@@ -120,7 +133,7 @@ class Driver:
         answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
         limit = time.monotonic() + min(self._look_again, seconds)
         self._send(Job(lambda _: exchange.run(), self._loop.pool, deliver=[answer.put], limit=limit, exchange=exchange))
-        reply: Reply = _returned(answer.get())
+        reply: Reply = returned(answer.get())
         return reply
 
     def soon(self, function: Callable[[], object]) -> None:
@@ -133,6 +146,11 @@ class Driver:
         self._inbox.put(None)
         if not self._claim.locked() and not self._booting.locked():
             self._on_close()
+
+    def attend(self, sent: float) -> None:
+        """Sees to it that there is a driver for what was sent at that time; raises ``NoThread``."""
+        if not self._boot_unless_there() or self._unbooted > sent:
+            raise NoThread
 
     def _leave_place(self) -> None:
         """Of a worker whose listener, or whatever it runs, asks its own client, and would wait for its own place."""
@@ -186,7 +204,37 @@ class Driver:
                 return
 
 
-def _returned(value: Any) -> Any:
+@dataclass(frozen=True, slots=True, eq=False)
+class UnderWay:
+    """A question under way, as its caller sees it.
+
+    Attributes:
+        sent: in ``time.monotonic``'s seconds.
+    """
+
+    driver: Driver
+    clock: Clock
+    caller: Caller
+    sent: float
+
+    def left(self) -> float:
+        """Seconds until its caller leaves."""
+        return self.caller.until - self.clock.now()
+
+    def look(self, left: float, waited: float) -> Any:
+        """When nothing has come for so long, or for all that was ``left``: what the caller leaves with, or ``None``.
+
+        Raises:
+            NoThread: there is no driver, and none can be started.
+        """
+        if left <= waited:
+            return self.caller.leave(self.clock.now())
+        self.driver.attend(self.sent)
+        return None
+
+
+def returned(value: Any) -> Any:
+    """A result, or raised where it is an exception."""
     if isinstance(value, BaseException):
         raise value
     return value

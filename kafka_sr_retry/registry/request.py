@@ -38,6 +38,8 @@ class RegistryRequest(Generic[T]):
         expects: turns the decoded JSON of a 2xx into the call's result; raises ``BadAnswer`` for anything else.
         registers: whether it needs the cluster's leader when the schema is new.
         optional: whether not every registry has the path, so that its absence is an answer.
+        keep: whether memory may answer, and remembers.
+        ages: whether a remembered answer is asked for again after ``cache.latest.ttl.sec``.
         or_else: makes another question whose answer serves too, for callers who may read and not write.
     """
 
@@ -49,6 +51,8 @@ class RegistryRequest(Generic[T]):
     expects: Callable[[Any], T] = field(compare=False, repr=False)
     registers: bool = False
     optional: bool = False
+    keep: bool = field(default=True, compare=False)
+    ages: bool = field(default=False, compare=False)
     or_else: Callable[[], RegistryRequest[T]] | None = field(default=None, compare=False, repr=False)
     _hash: int = field(init=False, compare=False, repr=False)
 
@@ -71,6 +75,8 @@ class RegistryRequest(Generic[T]):
         content: Any = None,
         registers: bool = False,
         optional: bool = False,
+        keep: bool = True,
+        ages: bool = False,
         or_else: Callable[[], RegistryRequest[T]] | None = None,
     ) -> RegistryRequest[T]:
         """Encodes ``content`` as JSON; ``query`` values may be lists; ``None`` values are left out.
@@ -92,9 +98,11 @@ class RegistryRequest(Generic[T]):
             asked,
             operation,
             expects,
-            registers,
-            optional,
-            or_else,
+            registers=registers,
+            optional=optional,
+            keep=keep,
+            ages=ages,
+            or_else=or_else,
         )
 
 

@@ -706,17 +706,18 @@ def test_the_command_needs_schemas(tmp_path: Path) -> None:
 
 
 def test_a_difference_is_seen(sides: SideBySide, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kafka_sr_retry import serializer
+    from kafka_sr_retry import learning, serializer
+    from kafka_sr_retry.registry.questions import Questions
 
-    class Wrong(serializer.AvroSchema):
+    class Wrong(learning.AvroSchema):
         def writer(self, prefix: bytes, **options: bool) -> Any:
             write = super().writer(prefix, **options)
             return lambda value, ctx: write(value, ctx) + b"\0"
 
-    monkeypatch.setattr(serializer, "AvroSchema", Wrong)
+    monkeypatch.setattr(learning, "AvroSchema", Wrong)
     assert len(sides.compare(TEXT, ORDERS).unexplained) == 3
     monkeypatch.undo()
-    monkeypatch.setattr(serializer.SchemaRegistryClient, "_subject", lambda self, name: f"{name}-other")
+    monkeypatch.setattr(Questions, "_subject", lambda self, name: f"{name}-other")
     assert [one.what for one in sides.compare(TEXT, ORDERS).unexplained] == ["what is asked"]
     monkeypatch.undo()
     monkeypatch.setattr(serializer.AvroSerializer, "_find", lambda self, ctx: 1 / 0)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, SerializingProducer, TopicPartition
+from confluent_kafka.aio import AIOProducer, AsyncSerializingProducer
 from confluent_kafka.error import KeySerializationError, ValueSerializationError
 from confluent_kafka.schema_registry import SchemaRegistryClient as ConfluentClient
 from confluent_kafka.schema_registry import header_schema_id_serializer as confluents_header
@@ -21,6 +22,8 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError as Conflue
 from confluent_kafka.serialization import MessageField, SerializationContext, StringSerializer
 
 from kafka_sr_retry import (
+    AsyncAvroSerializer,
+    AsyncAvroSerializerBuilder,
     AvroEncodingError,
     AvroSerializer,
     AvroSerializerBuilder,
@@ -463,3 +466,38 @@ def test_the_wrapped_error_is_ours_whole(kafka: Kafka, producer: SerializingProd
     assert refusal.url == kafka.registry.url
     assert "incompatible" in refusal.error_message
     assert f"{kafka.topic}-value" in str(refusal)
+
+
+def test_confluents_producers_for_an_event_loop(
+    schema_registry: SchemaRegistryServer, kafka_cluster: KafkaMockCluster
+) -> None:
+    async def main() -> None:
+        brokers = {"bootstrap.servers": kafka_cluster.bootstrap_servers}
+        serializer = AsyncAvroSerializer({"url": schema_registry.url}, '"string"')
+        async with serializer:
+            producer = AIOProducer(brokers)
+            sent = await producer.produce(
+                "aio", await serializer("tea", SerializationContext("aio", MessageField.VALUE))
+            )
+            await producer.flush()
+            assert (await sent).value() == b"\0\0\0\0\1\6tea"
+            await producer.close()
+        builder = AsyncAvroSerializerBuilder(schema='"string"')
+        both = await AsyncSerializingProducer(
+            {
+                **brokers,
+                **{f"schema.registry.{key}": value for key, value in {"url": schema_registry.url}.items()},
+                "key.serializer.builder": builder,
+                "value.serializer.builder": builder,
+            }
+        )
+        sent = await both.produce("aio", key="k", value="tea")
+        await both.flush()
+        message = await sent
+        assert (message.key(), message.value()) == (b"\0\0\0\0\1\2k", b"\0\0\0\0\1\6tea")
+        await both.close()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert [request.path for request in schema_registry.requests] == [
+        f"/subjects/aio-{field}/versions" for field in ("value", "key", "value")
+    ]

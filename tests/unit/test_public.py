@@ -15,14 +15,27 @@ import confluent_kafka.schema_registry
 import pytest
 
 import kafka_sr_retry
-from kafka_sr_retry import AvroSerializer, AvroSerializerBuilder, SchemaRegistryClient
+from kafka_sr_retry import (
+    AsyncAvroSerializer,
+    AsyncSchemaRegistryClient,
+    AvroSerializer,
+    AvroSerializerBuilder,
+    SchemaRegistryClient,
+)
 
 ATTRIBUTES: dict[type, str] = {
     SchemaRegistryClient: """
         clear_caches close config get_associated_subjects get_latest_version get_latest_with_metadata get_registered
         get_schema get_version lookup_schema register_schema register_schema_full_response state test_compatibility
     """,
-    AvroSerializer: "bind close from_config set_cluster_id_resolver",
+    AsyncSchemaRegistryClient: """
+        aclose clear_caches config get_associated_subjects get_latest_version get_latest_with_metadata get_registered
+        get_schema get_version lookup_schema register_schema register_schema_full_response state test_compatibility
+    """,
+    AvroSerializer: "bind close from_config knows set_cluster_id_resolver warm_up",
+    AsyncAvroSerializer: """
+        aclose bind close from_config knows set_async_cluster_id_resolver set_cluster_id_resolver warm_up
+    """,
     AvroSerializerBuilder: """
         build set_schema set_schema_registry_client set_schema_registry_config set_serializer_config set_to_dict
     """,
@@ -34,7 +47,9 @@ def made(kind: type) -> Any:
     client = SchemaRegistryClient({"url": "http://localhost:1"})
     if kind is AvroSerializerBuilder:
         return AvroSerializerBuilder(schema='"string"')
-    return client if kind is SchemaRegistryClient else AvroSerializer(client, '"string"')
+    if kind is AsyncSchemaRegistryClient:
+        return AsyncSchemaRegistryClient(client.config())
+    return client if kind is SchemaRegistryClient else kind(client, '"string"')
 
 
 @pytest.mark.parametrize("kind", ATTRIBUTES, ids=lambda kind: kind.__name__)

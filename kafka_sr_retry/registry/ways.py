@@ -1,0 +1,218 @@
+"""How whoever asks waits: its thread, one thread for many, or an event loop.
+
+What asks one thing after another is written once, as a coroutine, over a ``Way``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import queue
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from types import coroutine
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from .asking import Asked, Asking
+from .driver import WATCH, UnderWay, returned
+from .request import RegistryRequest
+from .workers import NoThread
+
+_T = TypeVar("_T")
+
+
+class Way(Protocol):
+    """Where a coroutine asks."""
+
+    async def ask(self, request: RegistryRequest[_T], timeout: float | None) -> _T:
+        """The answer, from memory or from the registry; ``timeout`` in seconds, ``None`` for ``total.timeout.ms``."""
+
+    async def run(self, function: Callable[[], _T], seconds: float) -> _T:
+        """Somebody else's function, on a worker; raises ``TimeoutError`` too. On a loop, what it gives is awaited."""
+
+    async def compute(self, function: Callable[[], _T], seconds: float) -> _T:
+        """A function of ours that takes a while, and ends."""
+
+
+class Blocking:
+    """The thread waits."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+
+    async def ask(self, request: RegistryRequest[_T], timeout: float | None) -> _T:
+        return self._asking.ask(request, timeout)
+
+    async def run(self, function: Callable[[], _T], seconds: float) -> _T:
+        return self._asking.run(function, seconds)
+
+    async def compute(self, function: Callable[[], _T], seconds: float) -> _T:
+        return function()
+
+
+def at_once(steps: Coroutine[Any, Any, _T]) -> _T:
+    """What a coroutine gives that waits for no event loop, as over ``Blocking``."""
+    try:
+        steps.send(None)
+    except StopIteration as end:
+        value: _T = end.value
+        return value
+    finally:
+        steps.close()
+    raise RuntimeError("an awaitable of the user's waits for an event loop: use AsyncAvroSerializer")
+
+
+class _Waiting(NamedTuple, Generic[_T]):
+    steps: Coroutine[Asked[Any], Any, _T]
+    asked: Asked[Any]
+    under_way: UnderWay
+
+
+class Together(Blocking):
+    """One thread waits for many coroutines, of which each waits for a question."""
+
+    def __init__(self, asking: Asking) -> None:
+        super().__init__(asking)
+        self._inbox: queue.SimpleQueue[tuple[object, Any]] = queue.SimpleQueue()
+        self._waiting: dict[object, _Waiting[Any]] = {}
+
+    async def ask(self, request: RegistryRequest[_T], timeout: float | None) -> _T:
+        remembered = self._asking.recall(request)
+        if remembered is not None:
+            return remembered.value
+        asked = self._asking.asked(request, timeout)
+        return asked.told(await _comes(asked))
+
+    def each(self, coroutines: Iterable[Coroutine[Any, Any, _T]], most: int) -> Generator[_T, None, None]:
+        """What each gives, as they end; at most ``most`` are under way."""
+        try:
+            for steps in coroutines:
+                yield from self._go_on(steps, None)
+                while len(self._waiting) >= most:
+                    yield from self._next()
+            while self._waiting:
+                yield from self._next()
+        finally:
+            for waiting in self._waiting.values():
+                waiting.steps.close()
+            self._waiting.clear()
+
+    def _next(self) -> Iterator[Any]:
+        lefts = {key: waiting.under_way.left() for key, waiting in self._waiting.items()}
+        try:
+            came = [self._inbox.get(timeout=max(0.0, min(WATCH, *lefts.values())))]
+        except queue.Empty:
+            came = [(key, self._looked(self._waiting[key], left)) for key, left in lefts.items()]
+        for key, result in came:
+            if result is not None and key in self._waiting:
+                yield from self._go_on(self._waiting.pop(key).steps, result)
+
+    def _looked(self, waiting: _Waiting[Any], left: float) -> Any:
+        try:
+            return waiting.under_way.look(left, WATCH)
+        except NoThread:
+            return waiting.asked.inline()
+
+    def _go_on(self, steps: Coroutine[Asked[Any], Any, _T], value: Any) -> Iterator[_T]:
+        """Moves it on, until it waits or ends."""
+        try:
+            while True:
+                asked = steps.send(value)
+                key = object()
+                try:
+                    under_way = asked.driver.begin(asked.question, asked.until, partial(self._came, key))
+                except NoThread:
+                    value = asked.inline()
+                else:
+                    self._waiting[key] = _Waiting(steps, asked, under_way)
+                    return
+        except StopIteration as end:
+            yield end.value
+
+    def _came(self, key: object, result: Any) -> None:
+        self._inbox.put((key, result))
+
+
+@coroutine
+def _comes(asked: Asked[Any]) -> Generator[Asked[Any], Any, Any]:
+    return returned((yield asked))
+
+
+class OnLoop:
+    """A task waits, and its event loop goes on. A task that is cancelled leaves the question under way."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+
+    async def ask(self, request: RegistryRequest[_T], timeout: float | None = None) -> _T:
+        remembered = self._asking.recall(request)
+        if remembered is not None:
+            return remembered.value
+        asked = self._asking.asked(request, timeout)
+        mail = _Mail()
+        try:
+            under_way = asked.driver.begin(asked.question, asked.until, mail.put)
+            return asked.told(await _result(mail, under_way))
+        except NoThread:
+            return asked.told(asked.inline())
+
+    async def run(self, function: Callable[[], _T], seconds: float) -> _T:
+        mail = _Mail()
+        try:
+            self._asking.begin_run(function, seconds, mail.put)
+        except NoThread:
+            return function()
+        if not await mail.comes(seconds):
+            raise TimeoutError
+        value: Any = returned(mail.value)
+        if inspect.isawaitable(value):
+            try:
+                value = await asyncio.wait_for(value, seconds)
+            except asyncio.TimeoutError:  # another one than TimeoutError before Python 3.11
+                raise TimeoutError from None
+        result: _T = value
+        return result
+
+    async def compute(self, function: Callable[[], _T], seconds: float) -> _T:
+        try:
+            return await self.run(function, seconds)
+        except TimeoutError:  # all workers hang, or the client was closed
+            return function()
+
+
+async def _result(mail: _Mail, under_way: UnderWay) -> Any:
+    patience = WATCH
+    while True:
+        left = under_way.left()
+        if await mail.comes(max(0.0, min(left, patience))):
+            return returned(mail.value)
+        result = under_way.look(left, patience)
+        if result is not None:
+            return returned(result)
+        patience *= 2  # thousands of tasks may wait
+
+
+class _Mail:
+    """Takes one value from any thread, for a task."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[Any] = self._loop.create_future()
+
+    def put(self, value: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._set, value)
+
+    def _set(self, value: Any) -> None:
+        if not self._future.done():
+            self._future.set_result(value)
+
+    async def comes(self, seconds: float) -> bool:
+        """Whether it has come within that time."""
+        done, _ = await asyncio.wait([self._future], timeout=seconds)
+        return bool(done)
+
+    @property
+    def value(self) -> Any:
+        return self._future.result()
