@@ -14,6 +14,8 @@ from functools import partial
 from types import coroutine
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from kafka_sr_retry.errors import ConfigurationError
+
 from .asking import Asked, Asking
 from .driver import WATCH, UnderWay, returned
 from .request import RegistryRequest
@@ -60,7 +62,9 @@ def at_once(steps: Coroutine[Any, Any, _T]) -> _T:
         return value
     finally:
         steps.close()
-    raise RuntimeError("an awaitable of the user's waits for an event loop: use AsyncAvroSerializer")
+    raise ConfigurationError(
+        "the subject name strategy waits for an event loop: use AsyncAvroSerializer", "subject.name.strategy"
+    )
 
 
 class _Waiting(NamedTuple, Generic[_T]):

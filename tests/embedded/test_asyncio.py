@@ -375,7 +375,7 @@ def test_a_strategy_may_be_awaited(schema_registry: SchemaRegistryServer) -> Non
 
     assert run(main()) == [b"\0\0\0\0\1\6tea"] * 3
     assert [request.path for request in schema_registry.requests] == ["/subjects/orders.mine/versions"]
-    with pytest.raises(RuntimeError, match="AsyncAvroSerializer"):
+    with pytest.raises(ConfigurationError, match="AsyncAvroSerializer"):
         AvroSerializer(conf(schema_registry), TEXT, None, keys)("tea", to("orders"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
