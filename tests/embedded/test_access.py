@@ -467,7 +467,7 @@ PASSING = [
 def test_a_failure_of_the_token_server_is_retried_and_counts_against_no_registry(world: World, fault: Fault) -> None:
     world.tokens.fail_next(fault, fault, fault, fault)
     other = world.serve(SchemaRegistryServer(first_id=200))
-    client = world.oauth(world.registry.url, other.url, request_timeout_ms=600)
+    client = world.oauth(world.registry.url, other.url, request_timeout_ms=1000)
 
     assert client.register_schema("s", ORDER) == 100
     assert world.counts == (1, 5)
@@ -772,7 +772,7 @@ def test_a_function_that_gives_no_token_ends_the_call_in_its_time(
 
 def test_a_function_that_fails_or_hangs_is_called_again(world: World) -> None:
     calls = iter([raises, lambda _: threading.Event().wait(GUARD), lambda _: None, lambda _: "token-1"])
-    client = world.client(**custom(lambda config: next(calls)(config)), request_timeout_ms=600)
+    client = world.client(**custom(lambda config: next(calls)(config)), request_timeout_ms=2000)
 
     assert client.register_schema("s", ORDER) == 100
     assert world.outcomes() == ["credentials", "timeout", "credentials", "success", "success"]

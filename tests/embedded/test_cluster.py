@@ -159,7 +159,7 @@ def test_a_paused_leader_costs_no_message(leader_first: bool, subjects: int) -> 
     events: list[Event] = []
     with SchemaRegistryCluster(takes_over_after=0.8) as cluster:
         nodes = cluster.nodes if leader_first else cluster.nodes[::-1]
-        conf = {"url": [node.url for node in nodes], "request.timeout.ms": 1000, "total.timeout.ms": 30_000}
+        conf = {"url": [node.url for node in nodes], "request.timeout.ms": 2000, "total.timeout.ms": 30_000}
         with SchemaRegistryClient({**conf, "event_cb": events.append}) as client, ThreadPoolExecutor(16) as threads:
             assert client.register_schema("before", ORDER) == 1
             cluster.pause_leader()

@@ -83,7 +83,7 @@ def test_the_request_timeout_bounds_the_whole_answer(
 ) -> None:
     slow.fail_always(fault)
     events: list[Any] = []
-    client = client_of(stack, slow.url, good.url, events=events, request_timeout_ms=1000)
+    client = client_of(stack, slow.url, good.url, events=events, request_timeout_ms=2000)
 
     assert client.register_schema("s", ORDER) == 200
     assert client.register_schema("t", ORDER) == 200
@@ -104,7 +104,7 @@ def test_redirects_share_the_attempts_time(
     slow.fail_always(redirect(away.url))
     away.fail_always(hang())
     events: list[Any] = []
-    client = client_of(stack, slow.url, good.url, events=events, request_timeout_ms=1000)
+    client = client_of(stack, slow.url, good.url, events=events, request_timeout_ms=2000)
 
     assert client.register_schema("s", ORDER) == 200
     assert outcomes(events) == ["timeout", "success"]
@@ -187,7 +187,7 @@ def test_a_name_look_up_that_hangs_goes_on_with_the_next_endpoint(
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     events: list[Any] = []
     url = f"http://slow.invalid:{slow.port}"
-    client = client_of(stack, url, good.url, events=events, request_timeout_ms=1000)
+    client = client_of(stack, url, good.url, events=events, request_timeout_ms=2000)
 
     assert client.register_schema("s", ORDER) == 200
     assert client.register_schema("t", ORDER) == 200

@@ -231,7 +231,7 @@ FAILED_ENDPOINTS = [
     truncate(0),
     truncate(5),
     hang(),
-    drip(0.1),
+    drip(0.3),
     drip(0.1, head=True),
     error(500, 50001),
     error(500, 50002),
@@ -276,10 +276,15 @@ FAILED_ENDPOINTS = [
 ]
 
 
+def attempt_ms(fault: Fault) -> int:
+    """Of time where the fault is one of time; else a healthy node has all that it may need on a busy machine."""
+    return 2000 if fault.name.startswith(("hang", "drip", "swallow")) else 30_000
+
+
 @pytest.mark.parametrize("fault", FAILED_ENDPOINTS, ids=lambda fault: fault.name)
 def test_a_failed_endpoint_hands_on_to_the_next_at_once(two: Registries, fault: Fault) -> None:
     two.a.fail_next(fault)
-    client = two.client(request_timeout_ms=800)
+    client = two.client(request_timeout_ms=attempt_ms(fault))
 
     assert client.register_schema("s", ORDER) == 200
     assert two.counts == (1, 1)
@@ -289,7 +294,7 @@ def test_a_failed_endpoint_hands_on_to_the_next_at_once(two: Registries, fault: 
 @pytest.mark.parametrize("fault", FAILED_ENDPOINTS, ids=lambda fault: fault.name)
 def test_a_failed_endpoint_that_is_alone_is_asked_again(two: Registries, fault: Fault) -> None:
     two.a.fail_next(fault)
-    client = two.client(two.a.url, request_timeout_ms=800)
+    client = two.client(two.a.url, request_timeout_ms=attempt_ms(fault))
 
     assert client.register_schema("s", ORDER) == 100
     assert two.counts == (2, 0)
@@ -298,11 +303,11 @@ def test_a_failed_endpoint_that_is_alone_is_asked_again(two: Registries, fault: 
 
 @pytest.mark.parametrize(
     "fault",
-    [truncate(0), truncate(5), truncate(1), drip(0.1), drip(0.1, head=True), hang(), html(502), answer(200, "{}")],
+    [truncate(0), truncate(5), truncate(1), drip(0.3), drip(0.1, head=True), hang(), html(502), answer(200, "{}")],
     ids=lambda fault: fault.name,
 )
 def test_what_comes_over_a_kept_alive_connection_is_no_excuse(two: Registries, fault: Fault) -> None:
-    client = two.client(request_timeout_ms=800)
+    client = two.client(request_timeout_ms=attempt_ms(fault))
     client.register_schema("first", ORDER)
     two.a.fail_next(fault)
 

@@ -422,7 +422,7 @@ def test_the_request_timeout_bounds_an_exchange_over_tls(network: Network, fault
     slow, right = network.registry(), network.registry()
     slow.fail_always(fault)
 
-    assert network.client(slow.url, right.url, request_timeout_ms=1000).register_schema("s", ORDER) == 1
+    assert network.client(slow.url, right.url, request_timeout_ms=2000).register_schema("s", ORDER) == 1
     assert network.outcomes() == ["timeout", "success"]
 
 
