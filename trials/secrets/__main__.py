@@ -3,116 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
+import multiprocessing
 import os
 import random
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from shlex import quote
-from unittest import mock
+from concurrent.futures import ProcessPoolExecutor, wait
+from contextlib import suppress
 
-from . import command, settings
-from .credentials import KINDS, SHAPES, Kind
-from .faults import Fault, Stage, faults
-from .places import WAYS, Measures, Told, Watch, call
-from .searching import Word
-
-LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One credential, one thing that goes wrong.
-
-    Attributes:
-        play: (secret) -> what is told.
-    """
-
-    name: str
-    kind: Kind | None
-    shape: str
-    play: Callable[[str], Told]
-
-
-KINDS_EACH, PLACES_EACH, MAKERS_EACH = 6, 2, 2
-"""How many are drawn: kinds for each answer in which nothing is repeated, faults for each kind and form of what is
-repeated, and ways to read a configuration."""
-
-
-def calls(stage: Stage, measures: Measures, chance: random.Random) -> Iterator[Case]:
-    """Each kind, as it may be written, in each form in which it may be repeated; and what else goes wrong."""
-    for number, (kind, shape, fault) in enumerate(_pairs(chance)):
-        play = partial(_call, stage, measures, kind, fault, chance.choice(WAYS), metrics=number % 50 == 0)
-        yield Case(f"{kind.name}, {shape} | {fault.name}", kind, shape, play)
-
-
-def _pairs(chance: random.Random) -> Iterator[tuple[Kind, str, Fault]]:
-    forms: dict[str, list[Fault]] = {}
-    for fault in faults():
-        forms.setdefault(f"{fault.at} {fault.form}" if fault.form else fault.name, []).append(fault)
-    for alike in forms.values():
-        kinds = [kind for kind in KINDS if any(fault.fits(kind) for fault in alike)]
-        if not alike[0].form:
-            kinds = chance.sample(kinds, min(KINDS_EACH, len(kinds)))
-        for kind in kinds:
-            fitting = [fault for fault in alike if fault.fits(kind)]
-            for shape in kind.shapes if alike[0].form else (chance.choice(kind.shapes),):
-                for fault in chance.sample(fitting, min(PLACES_EACH, len(fitting))):
-                    yield kind, shape, fault
-
-
-def _call(stage: Stage, measures: Measures, kind: Kind, fault: Fault, by: str, secret: str, *, metrics: bool) -> Told:
-    way = stage.play(fault, kind, secret)
-    with mock.patch.dict(os.environ, kind.environment(secret, way)):
-        told = call(kind.conf(secret, way), fault.ask, by, measures) | measures.told(metrics=metrics)
-    return {place: text for place, text in told.items() if place not in kind.held_by}
-
-
-def checks(stage: Stage, chance: random.Random) -> Iterator[Case]:
-    """``check`` with each kind that can be written down."""
-    for kind, shape, fault in _pairs(chance):
-        slow = fault.wire is not None and ("hang" in fault.wire.name or "drip" in fault.wire.name)
-        if kind.written and fault.ask == "register" and not slow and chance.randrange(4) == 0:
-            name, look = chance.choice([*command.GIVEN]), chance.choice(command.LOOKS)
-            play = partial(_check, stage, kind, fault, name, look)
-            yield Case(f"{' '.join(('check', *look))}, {name} | {kind.name}, {shape} | {fault.name}", kind, shape, play)
-
-
-def _check(stage: Stage, kind: Kind, fault: Fault, by: str, look: tuple[str, ...], secret: str) -> Told:
-    way = stage.play(fault, kind, secret)
-    given = command.GIVEN[by](kind.conf(secret, way))
-    return command.check(given, look, dict(kind.environment(secret, way)))
-
-
-def configurations(chance: random.Random) -> Iterator[Case]:
-    """Those that cannot work, and wrong command lines."""
-    for wrong in settings.wrongs():
-        for by in chance.sample([*settings.MADE], MAKERS_EACH):
-            shape = chance.choice(("plain", "special"))
-            yield Case(f"{by} | {wrong.name}, {shape}", None, shape, partial(settings.made, wrong, by))
-    for shape in ("plain", "special", "foreign"):
-        for name, *_ in command.misuses(""):
-            yield Case(f"command | {name}, {shape}", None, shape, partial(_misuse, name))
-        for name in ("JSON", "lines", "cut JSON"):
-            yield Case(f"source | {name}, {shape}", None, shape, partial(_source, name))
-
-
-def _misuse(name: str, secret: str) -> Told:
-    arguments, stdin = next((args, text) for known, args, text in command.misuses(secret) if known == name)
-    return command.misused(arguments, stdin)
-
-
-def _source(name: str, secret: str) -> Told:
-    whole = json.dumps({"sasl.password": secret, "basic.auth.user.info": f"me:{secret}"})
-    text = {"JSON": whole, "cut JSON": whole[:-1], "lines": f"sasl.password={secret}\n"}[name]
-    with tempfile.TemporaryDirectory() as folder:
-        return command.source(text, Path(folder))
+from .playing import trial
 
 
 def main() -> int:
@@ -122,48 +21,20 @@ def main() -> int:
     options.add_argument("--share", type=int, default=1, help="run one case in so many, drawn with the seed")
     options.add_argument("--only", default="", help="run the cases in whose name this text stands")
     options.add_argument("--verbose", action="store_true", help="show what was told where a word was found")
+    options.add_argument("--processes", type=int, default=2 * (os.cpu_count() or 1), help="default: two for each core")
     given = options.parse_args()
     print(f"seed {given.seed}: each replay begins with it", flush=True)
-    return trial(given.seed, given.share, given.only, verbose=given.verbose)
-
-
-def trial(seed: int, share: int, only: str, *, verbose: bool) -> int:
-    """All cases, or a share of them; gives the exit code."""
-    screen = os.fdopen(os.dup(1), "w")
-    chance = random.Random(seed)
-    word = "Z" + "".join(chance.choice(LETTERS) for _ in range(12))
     began = time.monotonic()
-    played = searched = found = 0
-    for name in [name for name in os.environ if name.lower().endswith("_proxy") or name.startswith("SCHEMA_REGISTRY_")]:
-        del os.environ[name]
-    with screen, ExitStack() as stack:
-        stage = Stage(stack)
-        watch = stack.enter_context(Watch().on())
-        every = [*calls(stage, Measures(), chance), *checks(stage, chance), *configurations(chance)]
-        chosen = [case for case in every if only in case.name and (only or chance.randrange(share) == 0)]
-        with suppress(KeyboardInterrupt):
-            for case in chosen:
-                secret, marks = case.kind.secret(word, case.shape) if case.kind else (SHAPES[case.shape](word), (word,))
-                told = case.play(secret) | watch.taken()
-                looked_for = Word(*marks)
-                played += 1
-                searched += len(told)
-                for place, text in told.items():
-                    if form := looked_for.form_in(text):
-                        found += 1
-                        screen.write(f"\nTOLD {form} in {place}: {case.name}\n")
-                        screen.write(f"  python -m trials.secrets --seed {seed} --verbose --only {quote(case.name)}\n")
-                        if verbose:
-                            lines = [line for line in text.splitlines() if looked_for.form_in(line)]
-                            screen.write("".join(f"  {line[:1000]}\n" for line in lines[:3] or [text]))
-                if played % 200 == 0:
-                    screen.write(f"{played} of {len(chosen)} cases, {time.monotonic() - began:.0f} s\n")
-                screen.flush()
-        screen.write(
-            f"{played} cases of {len(every)}, {searched} searches (credential x fault x place) in "
-            f"{time.monotonic() - began:.0f} s: {found or 'none'} found\n"
-        )
-    return 1 if found or not played else 0
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(given.processes, spawn) as pool, suppress(KeyboardInterrupt):
+        parts = [pool.submit(trial, given, part) for part in range(given.processes)]
+        wait(parts)
+    chosen, played, searched, found = map(sum, zip(*(part.result() for part in parts), strict=True))
+    print(
+        f"{played} of {chosen} cases, {searched} searches (credential x fault x place) in "
+        f"{time.monotonic() - began:.0f} s: {found or 'none'} found"
+    )
+    return 1 if found or not played or played < chosen else 0
 
 
 if __name__ == "__main__":
