@@ -129,7 +129,7 @@ class AvroSchema:
         given = options if strict or strict_allow_default else {}
         try:
             plainness = Plainness(self._top, self._named)
-        except (RecursionError, SyntaxError, MemoryError) as error:  # as CPython has it for too many parentheses
+        except (RecursionError, SyntaxError) as error:  # as CPython has it for 200 parentheses within one another
             raise ConfigurationError("schema_str is nested too deep to be followed", "schema_str") from error
         deep = plainness.deep
 

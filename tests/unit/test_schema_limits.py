@@ -96,3 +96,17 @@ def test_the_source_of_a_schema_is_its_functions() -> None:
     assert "b''" not in source
     with pytest.raises(Unsuitable, match=r"^bytes are written raw$"):
         AvroSchema('"bytes"').source()
+
+
+@pytest.mark.parametrize(("depth", "cause"), [(202, SyntaxError), (450, RecursionError)])
+@pytest.mark.parametrize(
+    "held",
+    ["%s", '{"type":"array","items":%s}', '{"type":"record","name":"R","fields":[{"name":"f","type":%s}]}'],
+    ids=["itself", "array", "record"],
+)
+def test_unions_in_unions_that_cpython_does_not_compile_are_refused(held: str, depth: int, cause: type) -> None:
+    unions = "[" * depth + '{"type":"array","items":"string"}' + "]" * depth
+    with pytest.raises(ConfigurationError, match=r"^schema_str is nested too deep to be followed$") as caught:
+        AvroSchema(held % unions).writer(b"")
+    assert caught.value.key == "schema_str"
+    assert isinstance(caught.value.__cause__, cause)
