@@ -30,7 +30,7 @@ from .masking import of_headers, of_proxy, of_query
 from .policy import Break
 from .request import JSON_TYPE, RegistryRequest, Reply
 from .tls import RotatingTls
-from .wire import Response
+from .wire import OWS, Response
 
 LARGEST_ANSWER = 1024 * 1024
 """Bytes of an answer's body that are read at most, of what a serializer asks."""
@@ -196,7 +196,7 @@ class Transport:
             return Reply(
                 shown,
                 status=response.status_code,
-                headers=dict(response.headers.lower_items()),
+                headers={name: value.strip(OWS) for name, value in response.headers.lower_items()},
                 body=body,
                 away=away,
                 proxy=exchange.proxy if url.startswith("http:") else "",

@@ -14,6 +14,9 @@ from typing import Any
 LARGEST_HEAD = 64 * 1024
 """Bytes of an answer's head at most, interim answers included."""
 
+OWS = " \t"
+"""What may stand around a header's value (RFC 9110 section 5.6.3). http.client keeps what stands behind it."""
+
 _STEP = 64 * 1024
 
 
@@ -83,7 +86,7 @@ class Response(http.client.HTTPResponse):
         super().begin()
         if self.msg.defects or self.msg.get_payload():  # a bare return has ended them; urllib3 would log the rest
             raise Malformed("headers that cannot be read")
-        lengths = self.msg.get_all("Content-Length", [])
+        lengths = [length.strip(OWS) for length in self.msg.get_all("Content-Length", [])]
         codings = self.msg.get_all("Transfer-Encoding", [])
         if len({*lengths}) > 1 or not all(length.isascii() and length.isdigit() for length in lengths):
             raise Malformed("a Content-Length that is no number")

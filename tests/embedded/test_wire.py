@@ -203,6 +203,28 @@ def test_a_good_answer_keeps_its_connection_unless_more_comes_with_it(
     assert server.connections == connections
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        ok().replace(b"\r\n\r\n", b" \t\r\n\r\n"),
+        ok().replace(b"Length: ", b"Length:"),
+        b"HTTP/1.1 307 There\r\nContent-Length: 0 \r\nLocation:  /subjects/s/versions \t\r\n\r\n",
+    ],
+    ids=["a length", "a length without a blank", "a redirect"],
+)
+def test_blanks_around_a_header_are_not_of_its_value(world: World, first: bytes) -> None:
+    answers = iter([first])
+    paths: list[bytes] = []
+
+    def told(head: bytes, body: bytes) -> bytes:
+        paths.append(head.split()[1])
+        return next(answers, ok())
+
+    assert world.client(world.serve(told).url).register_schema("s", ORDER) == RIGHT
+    assert world.outcomes == ["success"]
+    assert set(paths) == {b"/subjects/s/versions"}
+
+
 def test_a_refusal_of_the_registry_keeps_its_connection(world: World) -> None:
     text = json.dumps({"error_code": 40403, "message": "Schema not found"}).encode()
     server = world.serve(lambda *_: b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
