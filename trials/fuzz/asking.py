@@ -65,6 +65,7 @@ class World:
         self.ear = Ear()
         self.late = 0.0
         self.rested = self.calls = self.refused = 0
+        wire.make_ready()
         logging.getLogger().addHandler(self.ear)
         logging.getLogger().setLevel(logging.DEBUG)
 
@@ -270,6 +271,29 @@ def on_the_wire(kind: wire.Kind) -> Callable[[World, Random], None]:
     return lambda world, draw: one_question(world, draw, give, questions.ALL)
 
 
+def well(world: World, draw: Random) -> None:
+    """Right answers, written as a server may write them: each is taken, and nothing is asked twice."""
+    exam = Exam(world, draw, None)
+
+    def give(request: Request) -> Play | None:
+        body = exam.body(request)
+        return None if body is None else wire.well(draw, body)
+
+    exam.hostile = give
+    question = draw.choice(questions.ALL)
+    patient = int(FAR * 1000)
+    exam.begin()
+    with question.opens(exam.conf(**{"request.timeout.ms": patient, "total.timeout.ms": patient})) as opened:
+        error = exam.ask(question, opened, exam.mark, FAR, exactly=True)
+        if error is not None:
+            exam.faults.append(f"{question.name}: a good answer was refused: {error}")
+        asked = [(request.method, request.path, request.body) for request in exam.script.requests]
+        if len(asked) > len(set(asked)):
+            exam.faults.append(f"{question.name}: asked again after a good answer: {asked}")
+        exam.next_call(question, opened, exam.mark)
+    exam.check()
+
+
 def answers(world: World, draw: Random) -> None:
     """Well-formed answers with odd contents."""
     among = draw.choice([questions.OURS, questions.SERIALIZERS, questions.CONFLUENTS])
@@ -463,6 +487,7 @@ def tokens(world: World, draw: Random) -> None:
 
 KINDS: dict[str, Callable[[World, Random], None]] = {
     **{name: on_the_wire(kind) for name, kind in wire.KINDS.items()},
+    "well": well,
     "answers": answers,
     "texts": texts,
     "strays": strays,

@@ -1,17 +1,19 @@
 """Answers as no server should write them: for each kind of oddity a function that draws one.
 
 Each is given the right answer's body and another question's. What may be believed holds the right one; the other stands
-where nothing may be believed: behind an answer, or in one that is a refusal.
+where nothing may be believed: behind an answer, in one that is a refusal, that is cut, or larger than any may be.
 """
 
 from __future__ import annotations
 
 import base64
 import gzip
+import struct
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from random import Random
+from typing import Any
 
 from .server import CLOSE, HANG, RESET, SHUT, Drip, Flood, Pause, Play, Step
 
@@ -183,6 +185,8 @@ def chunks(draw: Random, body: bytes, other: bytes) -> Play:
 
 
 def lengths(draw: Random, body: bytes, other: bytes) -> Play:
+    if draw.random() < 0.2:
+        return [cut(draw, other), draw.choice([CLOSE, CLOSE, CLOSE, RESET, SHUT, HANG])]
     size = len(body)
     told = draw.choice(
         [
@@ -200,14 +204,99 @@ def lengths(draw: Random, body: bytes, other: bytes) -> Play:
     return [b"\r\n".join([b"HTTP/1.1 200 OK", *lines, b"", body + pad + behind]), *flood, *ends(draw)]
 
 
+def cut(draw: Random, body: bytes) -> bytes:
+    """All of the JSON, but not all of the answer; or its length is told twice."""
+    told, more = b"Content-Length: %d" % len(body), draw.choice([1, 2, 5, 1000, 100_000])
+    longer = b"Content-Length: %d" % (len(body) + more)
+    lines = draw.choice([[longer], [longer], [longer], [told, longer], [longer, told]])
+    return draw.choice([b"\r\n".join([b"HTTP/1.1 200 OK", *lines, b"", body])] * 4 + [chunked(body, 7, b"")])
+
+
+def well(draw: Random, body: bytes) -> Play:
+    """The right answer, written as a server may write it."""
+    size, pause = b"Content-Length: %d" % len(body), Pause(0.001)
+    packed = {b"gzip": gzip.compress(body, mtime=0), b"deflate": zlib.compress(body), b"identity": body}
+    coding = draw.choice(list(packed))
+    lines = [b"100 Continue", b"102 Processing", b"103 Early Hints", b"103", b"199 X"]
+    more = [b"", b"Link: </x>; rel=preload\r\nX: y\r\n", b"Date: x\r\n"]
+    count = draw.choice([0, 0, 1, 1, 2, 50])
+    interim = [b"HTTP/1.1 %s\r\n%s\r\n" % (draw.choice(lines), draw.choice(more)) for _ in range(count)]
+    ended = draw.choice([b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"HTTP/1.0 200 OK\r\n"])
+    parts = [b"%X;x=y\r\n%s\r\n" % (len(part), part) for part in (body[:20], body[20:])]
+    final, *end = draw.choice(
+        [
+            [reply(body)], [reply(b" " * 100_000 + body + b"\r\n")], [reply(body, b"200 "), pause],
+            [b"HTTP/1.1 200 OK\r\n" + size.lower().replace(b" ", b"") + b" \r\n\r\n" + body],
+            [reply(body, b"200 OK", *[b"X-%d: %s" % (number, b"y" * 200) for number in range(80)])],
+            [chunked(body, draw.choice([1, 7, 10_000]))], [chunked(body, 9, b"000\r\nX-Trailer: x\r\n\r\n")],
+            [CHUNKED.replace(b"chunked", b"Chunked") + b"".join(parts) + b"0;x\r\n\r\n"],
+            [reply(packed[coding], b"200 OK", b"Content-Encoding: " + coding)],
+            [ended + b"\r\n" + body, CLOSE], [ended + size + b"\r\n\r\n" + body, CLOSE],
+        ]
+    )  # fmt: skip
+    at = draw.choice([0, 0, 9, draw.randrange(len(final))])
+    between: list[Step] = draw.choice([[], [pause]])
+    return [b"".join(interim), *between, final[:at], pause, final[at:], *end]
+
+
+NOTHING = bytes(1 << 20)
+
+
 @lru_cache
 def bomb(coding: str, mebibytes: int) -> bytes:
-    """So much of nothing, packed, without ever holding it."""
-    packer = zlib.compressobj(6, zlib.DEFLATED, {"gzip": 31, "deflate": 15, "raw": -15}[coding])
-    return b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(mebibytes)), packer.flush()])
+    """So much of nothing, packed, without ever holding it; made of one part, as a case would not wait for more."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    part = packer.compress(NOTHING) + packer.flush(zlib.Z_FULL_FLUSH)
+    raw = part * mebibytes + packer.flush()
+    if coding == "raw":
+        return raw
+    check = zlib.crc32 if coding == "gzip" else zlib.adler32
+    told = check(b"")
+    for _ in range(mebibytes):
+        told = check(NOTHING, told)
+    if coding == "gzip":
+        return gzip.compress(b"", mtime=0)[:10] + raw + struct.pack("<LL", told, mebibytes << 20)
+    return b"\x78\x9c" + raw + struct.pack(">L", told)
+
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes of the largest answer that any question may have."""
+
+
+@lru_cache
+def blanks(bits: int) -> tuple[bytes, Any]:
+    """So many, packed, and the packer."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, bits)
+    return b"".join(packer.compress(b" " * 65_536) for _ in range(LARGEST // 65_536)), packer
+
+
+def vast(draw: Random, body: bytes) -> list[Step]:
+    """An answer that is larger, as it is or when it is unpacked."""
+    coding, bits = draw.choice([(b"gzip", 31), (b"deflate", 15), (b"deflate", -15), (b"identity", 0)])
+    if bits:
+        packed, packer = blanks(bits)
+        packer = packer.copy()
+        return [reply(packed + packer.compress(body) + packer.flush(), b"200 OK", b"Content-Encoding: " + coding)]
+    parts = LARGEST // 65_536
+    if draw.random() < 0.5:
+        return [OK + b"Content-Length: %d\r\n\r\n" % (LARGEST + len(body)), *[b" " * 65_536] * parts, body]
+    return [CHUNKED, *[b"10000\r\n" + b" " * 65_536 + b"\r\n"] * parts, chunked(body, 99).removeprefix(CHUNKED)]
+
+
+def make_ready() -> None:
+    """What takes long to pack, before a client waits for it."""
+    for coding in ("gzip", "deflate", "raw"):
+        bomb(coding, 200)
+    bomb("gzip", 16)
+    for bits in (31, 15, -15):
+        blanks(bits)
 
 
 def codings(draw: Random, body: bytes, other: bytes) -> Play:
+    if draw.random() < 0.1:
+        return [*vast(draw, other), *ends(draw, 0.3)]
+    if draw.random() < 0.1:
+        return [reply(bomb("gzip", 200), b"200 OK", b"Content-Encoding: gzip"), *ends(draw, 0.3)]
     packed = gzip.compress(body, mtime=0)
     at = draw.randrange(len(packed))
     make: Callable[[], bytes] = draw.choice(
