@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from kafka_sr_retry.errors import ConfigurationError
 from .client import ClientSettings
 from .keys import PREFIX, Key, keys
 from .serializer import SerializerSettings
+from .values import key_in
 
 _Settings = TypeVar("_Settings")
 
@@ -91,8 +91,8 @@ def _unknown(name: str, prefix: str, known: Mapping[str, Key]) -> ConfigurationE
 
 
 def _shown(name: str, known: Mapping[str, Key]) -> str:
-    """A key's name in an error. What has other characters may be a line, with a value in it: of that only its key."""
-    plain = re.match(r"[\w.-]*", name)[0]  # type: ignore[index]
+    """A key's name in an error; of a line that stands in its place its key, if it is nearly one of ours."""
+    plain = key_in(name)
     if plain == name:
         return name
     return f"{plain}..." if difflib.get_close_matches(plain.removeprefix(PREFIX), known, n=1, cutoff=0.85) else "..."
@@ -168,8 +168,9 @@ def _refuse_misspelt(kafka: Mapping[str, Any]) -> None:
         near = difflib.get_close_matches(typed.lower(), known, n=1, cutoff=0.85)
         if near and not _is_librdkafkas(name):
             meant = near[0] if near[0].startswith(PREFIX) else before + near[0]
+            shown = name if name == key_in(name) else "..."
             raise ConfigurationError(
-                f"unknown configuration key {name}: did you mean {meant}? librdkafka does not know it", name
+                f"unknown configuration key {shown}: did you mean {meant}? librdkafka does not know it", shown
             )
 
 

@@ -26,6 +26,11 @@ def _shown(name: str, value: Any) -> str:
     return "" if secret or not isinstance(value, (bool, int, float, str)) else repr(value)
 
 
+def key_in(name: str) -> str:
+    """What of it is written as a key is. Where more is behind, it may be a whole line, with a value in it."""
+    return re.match(r"[\w.-]*", name)[0]  # type: ignore[index]
+
+
 def number(low: float, high: float, *, scale: float = 1.0, whole: bool = False) -> Parse:
     def parse(name: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
@@ -58,8 +63,8 @@ def text(name: str, value: Any) -> str:
 
 
 def function(name: str, value: Any) -> Any:
-    if not callable(value):
-        raise _wrong(name, value, "callable")
+    if not callable(value):  # a text in its place may be anything
+        raise ConfigurationError(f"{name} must be callable, not {type(value).__name__}", name)
     return value
 
 
@@ -228,7 +233,10 @@ def strategy_conf(name: str, value: Any) -> dict[str, str]:
     conf = _mapping(name, value)
     for key in conf:
         if key not in (CLUSTER_ID, FALLBACK_TYPE):
-            raise ConfigurationError(f"{name} holds the unknown key {key}; known: {CLUSTER_ID}, {FALLBACK_TYPE}", name)
+            shown = key if key == key_in(key) else "..."
+            raise ConfigurationError(
+                f"{name} holds the unknown key {shown}; known: {CLUSTER_ID}, {FALLBACK_TYPE}", name
+            )
     fallback = conf.get(FALLBACK_TYPE, "TOPIC").upper()
     if fallback not in ("TOPIC", "RECORD", "TOPIC_RECORD", "NONE"):
         raise ConfigurationError(f"{FALLBACK_TYPE} must be one of TOPIC, RECORD, TOPIC_RECORD, NONE", name)

@@ -227,6 +227,23 @@ def test_a_line_that_stands_where_a_key_should_is_not_told(typed: str, told: str
     assert SECRET not in f"{error!r} {error.key}"
 
 
+def test_a_line_that_stands_where_a_strategys_key_should_is_not_told() -> None:
+    conf = {"subject.name.strategy.type": "ASSOCIATED"}
+    typed = refused(conf | {"subject.name.strategy.conf": {"subject.name.strategy.clusterid": "a"}}, SerializerSettings)
+    assert "holds the unknown key subject.name.strategy.clusterid; known: " in str(typed)
+    line = refused(conf | {"subject.name.strategy.conf": {f"Authorization: {SECRET}": "a"}}, SerializerSettings)
+    assert "holds the unknown key ...; known: " in str(line)
+    assert SECRET not in f"{line!r}"
+
+
+def test_a_line_that_stands_where_a_producers_key_should_is_not_told() -> None:
+    conf = {"schema.registry.url": URL["url"], "schema.registri.basic.auth.user.info=me:pw": ""}
+    with pytest.raises(ConfigurationError) as caught:
+        AvroSerializer.from_config(conf, '{"type":"long"}')
+    assert "unknown configuration key ...: did you mean schema.registry.basic.auth.user.info?" in str(caught.value)
+    assert "me:pw" not in f"{caught.value!r} {caught.value.key}"
+
+
 def test_a_header_in_one_line_is_not_told() -> None:
     error = refused(URL | {"http.headers": {"X-Team": "a", f"Authorization: Bearer {SECRET}": ""}})
     assert "'Authorization' with more behind it" in str(error)
@@ -380,6 +397,7 @@ def test_a_password_may_hold_colons() -> None:
         URL | {"ssl.key.password": SECRET},
         URL | {"ssl.key.location": f"-----BEGIN PRIVATE KEY-----{SECRET}"},
         {"urls": f"http://user:{SECRET}@host"},
+        URL | {"event_cb": [print, SECRET]},
     ],
 )
 def test_no_error_shows_a_credential(conf: dict[str, Any]) -> None:
