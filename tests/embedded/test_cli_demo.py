@@ -56,8 +56,10 @@ def test_every_request_of_ours_is_whole_and_the_naive_loops_are_empty_from_the_s
     assert cells[-1][-1] == "422"
 
 
-def test_it_fits_80_columns() -> None:
-    assert max(map(len, command("--rows", "3").stdout.splitlines())) <= 80
+def test_it_fits_80_columns_and_no_log_line_runs_through_it() -> None:
+    shown = command("--rows", "3")
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    assert shown.stderr == ""
 
 
 def test_before_given_servers_the_faults_come_from_a_proxy(

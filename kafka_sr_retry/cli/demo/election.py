@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -52,8 +51,6 @@ def run(seconds: float | None) -> int:
     """Show everything; the exit code. ``seconds``: how long there is no leader, by default as long as was seen."""
     screen = Screen()
     reach_loopback()
-    # our log would run through the table, which says the same
-    logging.getLogger("kafka_sr_retry").setLevel(logging.CRITICAL)
     nodes = SchemaRegistryCluster() if seconds is None else SchemaRegistryCluster(after_kill=seconds)
     with nodes as cluster, ExitStack() as stack:
         first, second = map(_address, cluster.nodes)
