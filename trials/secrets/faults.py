@@ -74,7 +74,7 @@ class Heard:
     def repeats(self) -> list[str]:
         """The credential, the headers' values, and what they are made of."""
         line, *headers = self.head.decode("latin-1").split("\r\n")
-        values = [line.split()[1].rpartition("?")[2].rpartition("=")[2]] if " " in line else []
+        values = [line.split()[1].partition("?")[2].rpartition("=")[2]] if " " in line else []
         values += [value for name, _, value in (header.partition(": ") for header in headers) if _NAMES.search(name)]
         parts = [part for value in values for part in (value, value.rpartition(" ")[2], value.rpartition("=")[2])]
         return list(dict.fromkeys(filter(None, [self.known, *parts])))
