@@ -180,8 +180,9 @@ class Failure:
 
     @property
     def told(self) -> str:
-        """The endpoints' last answers in words."""
-        return "; ".join(f"{url} answered {text}" for url, text in self.answers) or "no endpoint was asked"
+        """The endpoints' last answers in words; an answer's begin with its status."""
+        told = (f"{url}{' answered' if text[:1].isdigit() else ':'} {text}" for url, text in self.answers)
+        return "; ".join(told) or "no endpoint was asked"
 
     def exception(self, remembered_seconds: float | None = None) -> SchemaRegistryError:
         """A new exception; ``remembered_seconds`` says how long ago the registry gave this answer."""

@@ -40,7 +40,7 @@ from .steps import Answered, Attempt, Done, Need, Steps, Turn, Until
 MARGIN = 0.05
 """Seconds, or a twentieth of the time if less: a call ends so much before its callers, so that they hear how."""
 
-_NOTHING_YET = "nothing yet"
+_NOTHING_YET = "no answer yet"
 _TRY_AGAIN = "Nothing was sent to Kafka: produce the object again later."
 
 _numbers = itertools.count(1)

@@ -306,7 +306,7 @@ HANGS = {"broke": "timeout"}
 def test_who_leaves_during_an_attempt_hears_of_it() -> None:
     first = left_after(0.5, HANGS)
     assert (first.answers, first.attempts, first.reason, first.retry_after) == (
-        ((A, "nothing yet"),),
+        ((A, "no answer yet"),),
         1,
         "outage",
         None,
@@ -314,7 +314,7 @@ def test_who_leaves_during_an_attempt_hears_of_it() -> None:
 
     failure = left_after(1.0, BUSY, HANGS, nodes=[A, B])
 
-    assert (failure.answers, failure.attempts) == (((A, "503 busy"), (B, "nothing yet")), 2)
+    assert (failure.answers, failure.attempts) == (((A, "503 busy"), (B, "no answer yet")), 2)
     assert (failure.error, failure.reason, failure.seconds) == (RegistryUnavailableError, "server_error", 1.0)
     assert (failure.advice, failure.retry_after) == (f"You left. {AGAIN}", None)
 
