@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any, overload
 
 from confluent_kafka.serialization import MessageField, SerializationContext, Serializer
@@ -186,14 +187,15 @@ class AvroSerializer(Serializer):
         self.close()
 
     def __getstate__(self) -> tuple[Any, ...]:
-        client = self._client.config() if self._owns_client else self._client
-        ours = vars(AvroSerializer(self._client, *self._given))
-        return (client, *self._given), {name: value for name, value in vars(self).items() if name not in ours}
+        ours = vars(AvroSerializer(self._client, *self._given)).keys() - {"_owns_client"}
+        own = {name: value for name, value in vars(self).items() if name not in ours}
+        return (self._client, *self._given), own
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        given, of_a_subclass = state
-        AvroSerializer.__init__(self, *given)
-        vars(self).update(of_a_subclass)
+        (client, *given), own = state
+        # its own to close: copy.copy gives the client itself
+        AvroSerializer.__init__(self, copy(client) if own["_owns_client"] else client, *given)
+        vars(self).update(own)
 
     def _find(self, ctx: SerializationContext | None) -> Write:
         subject, write = self._learning.look(ctx)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import copy
 import math
 import os
 import queue
@@ -116,6 +117,8 @@ class Asking:
         self._closed = False
         self._contexts = contexts
         self._lines = {_here(): self._made(contexts)}
+        self._users: Living[Asking] = Living()
+        self._users.add(self)
 
     def ask(self, request: RegistryRequest[_T], timeout: float | None = None) -> _T:
         """The answer, from memory or from the registry.
@@ -180,10 +183,20 @@ class Asking:
         for memory in self._memories:
             memory.clear()
 
+    def shared(self) -> Asking | None:
+        """Another with the same memory, threads and connections, and a ``close`` of its own; ``None`` once this is
+        closed."""
+        other = copy.copy(self)
+        self._users.add(other)
+        return None if self._closed else other
+
     def close(self) -> None:
-        """Ends all waits and closes the connections."""
+        """Ends all waits and closes the connections; where others share them, it only takes no more calls itself."""
         self._closed = True
-        self._here().driver.close()
+        if any(not one._closed for one in self._users):
+            self._lines = {}  # those made from now on are closed ones
+        else:
+            self._here().driver.close()
 
     def state(self) -> tuple[int, int, tuple[EndpointState, ...]]:
         """Answers remembered, calls under way, endpoints."""

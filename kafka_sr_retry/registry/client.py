@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +12,7 @@ from kafka_sr_retry.config import ClientSettings, parse
 from kafka_sr_retry.errors import ConfigurationError, RegistryAuthError, SchemaNotFoundError
 from kafka_sr_retry.schema import RegisteredSchema, Schema
 
+from . import sharing
 from .asking import Asking
 from .clock import Clock
 from .outage import EndpointState
@@ -47,12 +49,12 @@ class Watching(Protocol):
         """Given each new client once, before its first call."""
 
 
-class SchemaRegistryClient:
+class SchemaRegistryClient(sharing.Shared):
     """A Schema Registry client under Confluent's method, parameter and attribute names.
 
     Any number of threads may share one. Answers are kept in memory, so a schema is registered once for each subject.
-    After a fork the child starts with fresh connections and locks and keeps the memory; a pickled client is its
-    configuration.
+    After a fork the child starts with fresh connections and locks and keeps the memory. A pickled client is its
+    configuration; where it is unpickled it shares memory and connections with one of the same that is there.
 
     Args:
         conf: configuration keys without the ``schema.registry.`` prefix; see docs/configuration.md.
@@ -75,6 +77,7 @@ class SchemaRegistryClient:
                 "schema_registry_client",
             )
         self._conf = dict(conf)
+        self._origin = uuid.uuid4().hex
         self._settings = parse(ClientSettings, self._conf, prefix)
         self._questions = Questions(self._settings.context)
         # requests: neither with kafka_sr_retry nor with the first message, when another thread may fork half-way
@@ -87,6 +90,7 @@ class SchemaRegistryClient:
         for listener in self._settings.event_cb:
             if isinstance(listener, Watching):
                 listener.watch(self)
+        sharing.living.add(self)
 
     def config(self) -> dict[str, Any]:
         """The configuration it was given."""
@@ -222,7 +226,7 @@ class SchemaRegistryClient:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._conf,)
+        return sharing.pickled(self)
 
     def state(self) -> ClientState:
         """How it is now, for gauges and health checks; asks nobody."""

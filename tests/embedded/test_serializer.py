@@ -759,7 +759,7 @@ def test_a_copy_is_its_configuration_and_closes_the_client_that_it_owns(
             second(ONE)
         with copied(first) as third:
             assert first(ONE) == third(ONE)
-    assert subjects(schema_registry) == ["shop.Order", "shop.Order"]
+    assert subjects(schema_registry) == ["shop.Order"]
 
 
 def test_a_builder_builds_as_often_as_it_is_asked(schema_registry: SchemaRegistryServer) -> None:
