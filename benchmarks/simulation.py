@@ -17,6 +17,8 @@ Then what our settings cost, with smaller fleets (`SWEEP`), in plots beside the 
 
 * `retries.max.wait.ms` and the number of URLs, in an outage of ten minutes. The URLs are nodes of one cluster: all are
   down together, and together they serve 500 requests a second.
+* A cold start (`--starts` prints it alone): so many processes begin within so many seconds, and the registry is well. A
+  process with several new subjects counts as several.
 * `total.timeout.ms` and the outage's length. Each producer begins at a random moment of the outage; what is told is
   whether its first message was lost.
 """
@@ -57,6 +59,7 @@ MAX_WAITS = (1, 2, 5, 10, 20, 60)
 URLS = (1, 2, 3)
 TOTAL_TIMEOUTS = (5, 10, 30, 60, 120)
 OUTAGES = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180)
+STARTS = ((1_000, 1), (1_000, 10), (10_000, 1), (10_000, 10), (10_000, 60), (50_000, 10), (50_000, 120))
 
 
 class Registry:
@@ -254,6 +257,34 @@ def losses() -> list[Lost]:
     return found
 
 
+@dataclass(frozen=True)
+class ColdStart:
+    """Of ``processes`` that begin within ``seconds``; the last is through so many seconds after the first began."""
+
+    policy: str
+    processes: int
+    seconds: int
+    requests: int
+    peak_a_second: int
+    all_but_one_percent_through: float
+    last_through: float
+    failed_calls: int
+
+
+def cold_starts() -> list[ColdStart]:
+    found = []
+    for (processes, seconds), policy in itertools.product(STARTS, ("ours", "confluent")):
+        fleet = run(policy, processes, 1.0, Fleet(registry=Registry(0.0)), begin_within=seconds)
+        load, through = fleet.registry.load, sorted(fleet.through)
+        almost = through[int(len(through) * 0.99)]
+        found.append(
+            ColdStart(
+                policy, processes, seconds, load.total(), max(load.values()), almost, through[-1], fleet.failed_calls
+            )
+        )
+    return found
+
+
 # distinguishable with any colour vision (Okabe and Ito), and in grey by their marks
 _LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"))
 
@@ -320,7 +351,12 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between an application's messages")
     parser.add_argument("--plot", type=Path, help="of the fleets; those of the settings are written beside it")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--starts", action="store_true", help="cold starts alone")
     arguments = parser.parse_args()
+    starts = cold_starts()
+    _print(starts)
+    if arguments.starts:
+        return
     found, lost = costs(), losses()
     _print(found)
     _print(lost)
@@ -341,6 +377,7 @@ def main() -> None:
             "python": platform.python_version(),
             "cores": os.cpu_count(),
             "fleets": results,
+            "starts": [asdict(each) for each in starts],
             "costs": [asdict(cost) for cost in found],
             "losses": [asdict(each) for each in lost],
         }
@@ -351,7 +388,7 @@ def _print(rows: list[Any]) -> None:
     names = list(asdict(rows[0]))
     print(*(f"{name.replace('_', ' '):>29}" for name in names))
     for row in rows:
-        print(*(f"{value:>29,.1f}" for value in asdict(row).values()))
+        print(*(f"{value:>29}" if isinstance(value, str) else f"{value:>29,.1f}" for value in asdict(row).values()))
     print()
 
 
