@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV   := .venv
 TOOLS  := .tools
+ENGINES := .engines
 SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration benchmark resilience simulation soak compare chaos fuzz secrets mutate range package release lock audit stack-up stack-down clean
+.PHONY: help demo test lint integration engines benchmark resilience simulation soak compare chaos fuzz secrets mutate range package release lock audit stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,9 @@ lint: $(VENV)/.dev ## style, format and types
 
 integration: $(VENV)/.dev ## tests on real servers (Java, Maven, Prometheus; or yours)
 	$(BIN)/pytest tests/integration
+
+engines: $(VENV)/.dev $(ENGINES)/.done ## the same from Spark's executors (gets 460 MB)
+	$(BIN)/pytest tests/integration/test_engines.py
 
 benchmark: $(VENV)/.dev ## what a message costs, beside the peers (six minutes)
 	-$(BIN)/pip install --quiet --disable-pip-version-check avroc cavro
@@ -80,7 +84,7 @@ stack-down: ## end them
 	docker compose down --volumes
 
 clean: ## remove what the commands made
-	rm -rf $(VENV) $(TOOLS) .stack dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mutants
+	rm -rf $(VENV) $(TOOLS) $(ENGINES) .stack dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mutants
 
 # what was tested: pinned, with hashes
 INSTALL = pip install --quiet --disable-pip-version-check
@@ -100,4 +104,9 @@ $(VENV)/.dev: pyproject.toml requirements/dev.txt
 $(TOOLS)/.done: requirements/tools.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/$(INSTALL) --requirement requirements/tools.txt
+	@touch $@
+
+$(ENGINES)/.done: requirements/engines.txt
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES)/bin/$(INSTALL) --requirement requirements/engines.txt
 	@touch $@

@@ -21,6 +21,9 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from kafka_sr_retry.testing import Fault, KafkaMockCluster, SchemaRegistryServer, error, no_leader, retry_after
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+ENGINES = {"dask_bag.py", "ray_tasks.py", "spark_foreach_batch.py", "spark_foreach_partition.py"}
+"""Those that need more than the dev extra: tests/integration/test_engines.py, docs/scale.md."""
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Read = Callable[[str], list[tuple[Any, Any]]]
 
@@ -101,9 +104,9 @@ def test_every_example_is_tested_and_says_how_to_run_it() -> None:
     names = {path.name for path in EXAMPLES.glob("*.py")}
     here = Path(__file__).read_text(encoding="utf-8")
     for name in names:
-        assert f'run("{name}"' in here, name
+        assert f'run("{name}"' in here or name in ENGINES, name
         assert f"python examples/{name}" in (EXAMPLES / name).read_text(encoding="utf-8")
-    assert len(names) == 7
+    assert len(names) == 8 + len(ENGINES)
 
 
 def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
@@ -114,7 +117,7 @@ def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaR
 
 
 def test_without_a_broker_every_example_says_that_nothing_was_delivered(schema_registry: SchemaRegistryServer) -> None:
-    names = sorted(path.name for path in EXAMPLES.glob("*.py"))
+    names = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name not in ENGINES)
     with socket.socket() as held, ThreadPoolExecutor(len(names)) as pool:  # each waits for 10 s
         held.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{held.getsockname()[1]}"
@@ -143,6 +146,15 @@ def test_the_plain_producer(run: Run, read: Read, schema_registry: SchemaRegistr
 def test_the_kafka_python_producer(run: Run, read: Read) -> None:
     assert "delivered one reading" in run("kafka_python_producer.py").stdout
     assert read("readings") == [(None, {"sensor": "roof", "celsius": 21.5})]
+
+
+def test_the_process_pool(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(no_leader(), no_leader())
+    assert "delivered 1000 orders" in run("process_pool.py").stdout
+    assert values(read("orders")) == sorted(({"id": number} for number in range(1000)), key=repr)
+    answers = [request.answer for request in schema_registry.registrations]
+    assert answers.count(500) == 2
+    assert answers.count(200) <= 2  # processes
 
 
 def test_two_registries(run: Run, read: Read, schema_registry: SchemaRegistryServer, dead_url: str) -> None:

@@ -56,6 +56,8 @@ def asked(lock: str) -> list[str]:
     if lock == "tools":
         return [*groups["build"], *(line for line in groups["tools"] if isinstance(line, str))]
     core: list[str] = PROJECT["project"]["dependencies"]
+    if lock == "engines":
+        return [*core, *groups["engines"]]
     extras = [name for name in EXTRAS if name != "dev"] if lock == "extras" else list(EXTRAS)
     lines = [line for name in extras for line in EXTRAS[name] if named(Requirement(line).name) != licences.PACKAGE]
     return [*core, *lines, *(groups["build"] if lock == "dev" else [])]
@@ -67,7 +69,7 @@ def here(marker: Marker | None, python: str) -> bool:
 
 
 def test_there_is_a_lock_for_each_use() -> None:
-    assert list(LOCKS) == ["dev", "extras", "tools"]
+    assert list(LOCKS) == ["dev", "engines", "extras", "tools"]
 
 
 @pytest.mark.parametrize("python", PYTHONS)
