@@ -41,6 +41,14 @@ def test_the_keys_that_people_set_have_their_real_defaults() -> None:
     assert shown == {name: real[name] for name in shown}
 
 
+def test_the_extras_are_those_of_the_package() -> None:
+    (extras,) = re.findall(
+        r"^\[project.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE
+    )
+    told = README.partition("Other extras are ")[2].partition(". ")[0]
+    assert {*re.findall("`(.*?)`", told), "cli", "dev"} == {*re.findall(r"^([a-z]+) = \[", extras, re.MULTILINE)}
+
+
 def test_the_range_that_is_told_begins_where_the_packages_begins() -> None:
     dependencies = re.search(
         r"^dependencies = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE
