@@ -123,7 +123,8 @@ def main() -> int:
     numbers = range(given.cases) if given.case is None else [given.case]
     chosen = [number for number in numbers if given.only in (None, kind_of(number))]
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    print(f"seed {given.seed}: {len(chosen)} cases. Python {platform.python_version()}, {versions}", flush=True)
+    print(f"seed {given.seed}: {len(chosen)} cases, Python {platform.python_version()}")
+    print(versions, flush=True)
     os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # else most of what a process holds is glibc's, one for each thread
     began = time.monotonic()
     played: list[Played] = []

@@ -31,8 +31,8 @@ def main() -> int:
         wait(parts)
     chosen, played, searched, found = map(sum, zip(*(part.result() for part in parts), strict=True))
     print(
-        f"{played} of {chosen} cases, {searched} searches (credential x fault x place) in "
-        f"{time.monotonic() - began:.0f} s: {found or 'none'} found"
+        f"{played} of {chosen} cases in {time.monotonic() - began:.0f} s,\n"
+        f"{searched} searches (credential x fault x place): {found or 'none'} found"
     )
     return 1 if found or not played or played < chosen else 0
 
