@@ -17,6 +17,9 @@ LARGEST_HEAD = 64 * 1024
 OWS = " \t"
 """What may stand around a header's value (RFC 9110 section 5.6.3). http.client keeps what stands behind it."""
 
+_AHEAD = 8 * 1024
+"""Bytes read ahead at most: they count for the head. Python's own number is twice a head's most from 3.14 on."""
+
 _STEP = 64 * 1024
 
 
@@ -53,7 +56,7 @@ class _Reader(io.BufferedReader):
     """Notes when it is closed whether it held bytes that nobody had read."""
 
     def __init__(self, counted: _Counted) -> None:
-        super().__init__(counted)
+        super().__init__(counted, _AHEAD)
         self.counted = counted
         self.left_over = False
 

@@ -1231,7 +1231,7 @@ def test_a_value_that_goes_on_in_another_line_is_not_told(text: str, line: int) 
 
 
 def test_a_file_that_is_nested_too_deep_is_told() -> None:
-    wrong = run("http://a:1", "--config", "-", input='{"http.headers": ' + "[" * 50_000)
+    wrong = run("http://a:1", "--config", "-", input='{"http.headers": ' + "[" * 1_000_000)
 
     assert (wrong.exit_code, wrong.stdout) == (2, "")
     assert wrong.stderr == "kafka-sr-retry check: --config holds JSON that cannot be read: it is nested too deep\n"
