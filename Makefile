@@ -57,7 +57,7 @@ fuzz: $(VENV)/.dev ## hostile answers, schemas, objects: CASES=40000 SEED=1
 secrets: $(VENV)/.dev ## is a credential told anywhere? SHARE=10 SEED=n
 	$(BIN)/python -m trials.secrets $(if $(SHARE),--share $(SHARE)) $(if $(SEED),--seed $(SEED))
 
-range: ## tests at both ends of the range (needs Python 3.10 and 3.13)
+range: ## tests at both ends of the range (needs Python 3.10, 3.14)
 	.ci/range
 
 mutate: $(VENV)/.dev ## changes that no test sees (an hour or more; goes on)
