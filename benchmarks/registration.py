@@ -1,4 +1,5 @@
-"""What a registration costs beside a bare ``session.post``, how many go at once, and what ``state()`` costs.
+"""What a registration costs beside a bare ``session.post``, how many go at once, what ``state()`` costs, and how soon
+``close()`` releases those who wait.
 
     python benchmarks/registration.py
 
@@ -9,6 +10,7 @@ taken in turns.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import queue
@@ -25,7 +27,7 @@ from typing import Any
 
 import requests
 
-from kafka_sr_retry import Schema, SchemaRegistryClient
+from kafka_sr_retry import RegistryUnavailableError, Schema, SchemaRegistryClient
 
 SCHEMA = Schema(
     '{"type":"record","name":"Order","fields":[{"name":"id","type":"long"},{"name":"item","type":"string"}]}'
@@ -158,9 +160,35 @@ def state(rounds: int = 9, each: int = 10_000) -> None:
     print(f"state() of two URLs: {took * 1e6:.1f} us")
 
 
+def close(callers: int, rounds: int = 9) -> None:
+    """From ``close()`` to the last caller's error, while the registry hangs."""
+    took = []
+    with registry(delay=600) as url:
+        for _ in range(rounds):
+            client = SchemaRegistryClient({"url": url})
+            released: queue.SimpleQueue[float] = queue.SimpleQueue()
+
+            def ask(number: int, client: SchemaRegistryClient = client, released: Any = released) -> None:
+                with suppress(RegistryUnavailableError):
+                    client.register_schema(f"s{number}", SCHEMA)
+                released.put(time.monotonic())
+
+            for number in range(callers):
+                threading.Thread(target=ask, args=(number,), daemon=True).start()
+            while client.state().waiting < callers:
+                time.sleep(0.01)
+            began = time.monotonic()
+            client.close()
+            took.append(max(released.get() for _ in range(callers)) - began)
+    print(f"close() releases {callers} callers: {statistics.median(took) * 1000:.1f} ms, worst {max(took) * 1000:.1f}")
+
+
 if __name__ == "__main__":
     print(f"{datetime.now(timezone.utc):%Y-%m-%d}, Python {platform.python_version()}, {os.cpu_count()} cores")
     one_by_one()
     together(8, 16, 0.05)
     together(64, 1000, 0.02, 5)
     state()
+    logging.getLogger("kafka_sr_retry").setLevel(logging.CRITICAL)
+    close(1)
+    close(100)
