@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -12,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import fastavro
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from waiting import until
 
 from kafka_sr_retry.testing import Fault, KafkaMockCluster, SchemaRegistryServer, error, no_leader, retry_after
 
@@ -35,16 +40,21 @@ def cluster() -> Iterator[KafkaMockCluster]:
         yield made
 
 
-def ran(name: str, servers: str, url: str) -> subprocess.CompletedProcess[str]:
+def begun(name: str, *words: str, servers: str, url: str, **more: str) -> subprocess.Popen[str]:
     where = {"KAFKA_BOOTSTRAP_SERVERS": servers, "SCHEMA_REGISTRY_URL": url, "METRICS_PORT": "0"}
-    return subprocess.run(
-        [sys.executable, EXAMPLES / name],
-        env={**os.environ, **where},
-        capture_output=True,
+    return subprocess.Popen(
+        [sys.executable, EXAMPLES / name, *words],
+        env={**os.environ, **where, **more},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=False,
     )
+
+
+def ran(name: str, servers: str, url: str) -> subprocess.CompletedProcess[str]:
+    with begun(name, servers=servers, url=url) as process:
+        out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.fixture
@@ -59,6 +69,25 @@ def run(cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer) -> Run
     return example
 
 
+def messages_of(servers: str, topic: str) -> list[Message]:
+    """All of them, those of one partition in their order."""
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "enable.partition.eof": True})
+    partitions = list(consumer.list_topics(topic, timeout=20).topics[topic].partitions)
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
+    found: list[Message] = []
+    ended = 0
+    while ended < len(partitions):
+        message = consumer.poll(20)
+        assert message is not None
+        if message.error():
+            assert message.error().code() == KafkaError._PARTITION_EOF
+            ended += 1
+        else:
+            found.append(message)
+    consumer.close()
+    return found
+
+
 @pytest.fixture
 def read(cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer) -> Iterator[Read]:
     """All messages of a topic as (key, value), decoded by Confluent's deserializer."""
@@ -66,23 +95,11 @@ def read(cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer) -> It
     decode = AvroDeserializer(client)
 
     def messages(topic: str) -> list[tuple[Any, Any]]:
-        consumer = Consumer(
-            {"bootstrap.servers": cluster.bootstrap_servers, "group.id": "test", "enable.partition.eof": True}
-        )
-        partitions = list(consumer.list_topics(topic, timeout=20).topics[topic].partitions)
-        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
-        found, ended = [], 0
-        while ended < len(partitions):
-            message = consumer.poll(20)
-            assert message is not None
-            if message.error():
-                assert message.error().code() == KafkaError._PARTITION_EOF
-                ended += 1
-            else:
-                key = decode(message.key(), SerializationContext(topic, MessageField.KEY))
-                found.append((key, decode(message.value(), SerializationContext(topic, MessageField.VALUE))))
-        consumer.close()
-        return found
+        fields = SerializationContext(topic, MessageField.KEY), SerializationContext(topic, MessageField.VALUE)
+        return [
+            (decode(message.key(), fields[0]), decode(message.value(), fields[1]))
+            for message in messages_of(cluster.bootstrap_servers, topic)
+        ]
 
     yield messages
     client.__exit__(None, None, None)
@@ -106,7 +123,7 @@ def test_every_example_is_tested_and_says_how_to_run_it() -> None:
     for name in names:
         assert f'run("{name}"' in here or name in ENGINES, name
         assert f"python examples/{name}" in (EXAMPLES / name).read_text(encoding="utf-8")
-    assert len(names) == 8 + len(ENGINES)
+    assert len(names) == 9 + len(ENGINES)
 
 
 def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
@@ -207,6 +224,70 @@ def test_error_handling_keeps_what_an_outage_stopped(
     assert "{'id': 1, 'price': 4.5}" in shown
     assert "{'id': 3, 'price': 5.0}" in shown
     assert read("orders") == []
+
+
+def test_given_up_fills_and_writes_what_it_has_filled(run: Run, cluster: KafkaMockCluster) -> None:
+    assert run("given_up.py").stdout == "delivered 24 orders\n"
+    assert len(messages_of(cluster.bootstrap_servers, "orders")) == 24
+
+
+CUSTOMERS = ("Ann", "Bob", "Eve")
+
+
+def bring_orders(servers: str, numbers: range) -> None:
+    producer = Producer({"bootstrap.servers": servers})
+    producer.list_topics("orders-dead-letters", timeout=20)  # makes it
+    for number in numbers:
+        for customer in CUSTOMERS:
+            producer.produce("raw-orders", json.dumps({"customer": customer, "number": number}), customer)
+    assert producer.flush(20) == 0
+
+
+def given_up(way: str) -> list[Message]:
+    """Orders are given up, the program is ended, more come, the registry is back; gives the dead letters."""
+    with KafkaMockCluster() as cluster, SchemaRegistryServer() as registry:
+        servers = cluster.bootstrap_servers
+
+        def begin() -> subprocess.Popen[str]:
+            more = {"REGISTRY_TIMEOUT_MS": "1000", "KEEP_AT_MOST": "120"}
+            return begun("given_up.py", way, servers=servers, url=registry.url, **more)
+
+        def calls() -> int:
+            """Each begins when the one before it was given up."""
+            return sum(each.headers["Kafka-Sr-Retry-Attempt"] == "1" for each in registry.registrations)
+
+        bring_orders(servers, range(60))
+        registry.fail_always(error(503))
+        with begin() as process:
+            until(lambda: calls() >= 3)
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=60)
+        assert ("kept: reads no more" in out) == (way == "keep")
+        bring_orders(servers, range(60, 120))
+        letters = messages_of(servers, "orders-dead-letters")
+        registry.recover()
+        with begin() as process:
+            out, err = process.communicate(timeout=60)
+        assert out.endswith("delivered 360 orders\n"), out + err
+        schema = fastavro.parse_schema(json.loads(json.loads(registry.registrations[0].body)["schema"]))
+        orders = [message.value() or b"" for message in messages_of(servers, "orders")]
+        written = [fastavro.schemaless_reader(io.BytesIO(order[5:]), schema, None) for order in orders]
+        for customer in CUSTOMERS:
+            assert [each["number"] for each in written if each["customer"] == customer] == list(range(120))
+        return letters
+
+
+def test_given_up_loses_no_order_and_keeps_each_keys_order() -> None:
+    ways = ("keep", "pause", "dead-letter")
+    with ThreadPoolExecutor(len(ways)) as pool:
+        *others, letters = pool.map(given_up, ways)
+    assert (others, len(letters) > 100) == ([[], []], True)
+    for letter in letters:
+        headers = {name: content.decode() for name, content in letter.headers() or []}
+        assert headers["source.topic"] == "raw-orders"
+        assert headers["error.class"] == "RegistryUnavailableError"
+        assert "503" in headers["error.message"]
+        assert json.loads(letter.value() or b"")["customer"] == (letter.key() or b"").decode()
 
 
 @pytest.mark.parametrize(
