@@ -1,23 +1,26 @@
-"""Under the servers that fork: uWSGI, whose workers run none of Python's at-fork hooks, and gunicorn.
+"""Under the hosts that fork or patch: uWSGI, whose workers run none of Python's at-fork hooks, gunicorn and celery.
 
-Each subject's id is its number, so that an answer to another process's question shows. uWSGI comes from its sources
-alone and needs a C compiler: it is installed into an environment of its own, for the session.
+Each subject's id is its number, so that an answer to another process's question shows. All hosts that were selected run
+at the same time, a few at once, as they mostly wait. uWSGI, which comes from its sources alone and needs a C compiler,
+and celery are installed into an environment of their own, for the session.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +29,14 @@ import pytest
 
 import kafka_sr_retry
 
+LONG = 60.0
+WAY = "a question under way"
+KNOWN = 1
+NEW = range(100, 150)
+WHILE_AWAY = range(200, 204)
+AFTER_A_RESTART = range(300, 310)
+AT_THE_END = 400
+
 APP = """
 import os, threading, time
 from confluent_kafka.serialization import MessageField, SerializationContext
@@ -33,7 +44,7 @@ from kafka_sr_retry import AvroSerializer, SchemaRegistryClient
 from kafka_sr_retry.instrumentation.prometheus import PrometheusInstrumentation
 
 client = SchemaRegistryClient({
-    "url": os.environ["REGISTRY"], "total.timeout.ms": 5000, "request.timeout.ms": 2000,
+    "url": os.environ["REGISTRY"], "total.timeout.ms": 20000, "request.timeout.ms": 5000,
     "event_cb": PrometheusInstrumentation(),
 })
 serializer = AvroSerializer(client, '"string"')
@@ -42,6 +53,12 @@ def number_of(topic):
     message = serializer("x", SerializationContext(topic, MessageField.VALUE))
     return int.from_bytes(message[1:5], "big")
 
+def tell(topic):
+    try:
+        return f"{number_of(topic)} {os.getpid()}"
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}"
+
 if os.environ["BEFORE"] != "nothing":
     number_of("s1")
 if os.environ["BEFORE"] == "a question under way":
@@ -49,28 +66,73 @@ if os.environ["BEFORE"] == "a question under way":
     time.sleep(0.2)
 
 def app(environ, start_response):
-    topic = environ["PATH_INFO"].strip("/")
-    try:
-        told = f"{number_of(topic)} {os.getpid()}"
-    except BaseException as error:
-        told = f"{type(error).__name__}: {error}"
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [told.encode()]
+    return [tell(environ["PATH_INFO"].strip("/")).encode()]
+"""
+TASKS = """
+import os
+from celery import Celery
+from fleet import tell
+
+folder = os.environ["FOLDER"]
+app = Celery("tasks", broker="filesystem://", backend="file://" + folder)
+app.conf.update(
+    broker_transport_options={"data_folder_in": folder, "data_folder_out": folder, "control_folder": folder},
+    worker_enable_remote_control=False, worker_cancel_long_running_tasks_on_connection_loss=False,
+)
+app.conf.broker_transport_options["polling_interval"] = 0.05
+one = app.task(name="one")(tell)
+"""
+CALLER = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from tasks import one
+
+def ask(line):
+    number = int(line)
+    told = one.delay(f"s{number}").get(timeout=60, interval=0.05)
+    sys.stdout.write(json.dumps([number, told]) + "\\n")  # in one piece
+    sys.stdout.flush()
+
+with ThreadPoolExecutor(8) as pool:
+    for line in sys.stdin:
+        pool.submit(ask, line)
 """
 
 
-class Registry(BaseHTTPRequestHandler):
-    """Gives each subject the id that is its number."""
+# -- the registry ---------------------------------------------------------------------------------
 
+
+class Registry(ThreadingHTTPServer):
+    """Gives each subject the id that is its number; counts what it has refused while it was away."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.away = False
+        self.refused: set[int] = set()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: Registry
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         found = re.search(r"/s(\d+)(-slow)?-value/", self.path)
         assert found
         time.sleep(1.5 if found[2] else 0.02)
+        if self.server.away:
+            self.server.refused.add(int(found[1]))
         content = b'{"id":%d}' % int(found[1])
-        self.send_response(200)
+        self.send_response(503 if self.server.away else 200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -79,105 +141,259 @@ class Registry(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def registry() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+# -- how a host is asked --------------------------------------------------------------------------
+
+Ask = Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Host:
+    """How it is started and what its end does to a question that waits.
+
+    Attributes:
+        processes: at least so many answer.
+        reload: the signal after which others have taken their place, 0 for none.
+        finishes: whether what waits when it is told to end is answered first.
+    """
+
+    command: tuple[str, ...]
+    before: str = WAY
+    processes: int = 2
+    reload: int = signal.SIGHUP
+    finishes: bool = True
+
+
+class Running:
+    """A host with its registry: the questions of all tests, in their order."""
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        self.host, self.folder = host, folder
+        self.registry = Registry()
+        (folder / "fleet.py").write_text(APP)
+        (folder / "tasks.py").write_text(TASKS)
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        paths = [str(folder), str(Path(kafka_sr_retry.__file__).parents[1]), *filter(None, sys.path)]
+        self.environment = {
+            **os.environ,
+            "REGISTRY": self.registry.url,
+            "BEFORE": host.before,
+            "FOLDER": str(folder),
+            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONWARNINGS": "ignore",
+        }
+
+    def run(self) -> None:
+        with self.started() as process, self.asking(process) as ask, ThreadPoolExecutor(8) as pool:
+
+            def answers(numbers: range) -> set[str]:
+                """Of which processes, if all are right."""
+                told = list(zip(numbers, pool.map(ask, numbers), strict=True))
+                assert [each for each in told if each[1].split()[0] != str(each[0])] == [], self.log()
+                return {text.split()[-1] for _, text in told}
+
+            first = answers(range(KNOWN, KNOWN + 1)) | answers(NEW)
+            assert len(first) >= self.host.processes, "not all processes have answered"
+
+            self.registry.away = True
+            waiting = pool.submit(answers, WHILE_AWAY)
+            self.until(lambda: self.registry.refused)
+            self.registry.away = False
+            waiting.result()
+
+            if self.host.reload:
+                process.send_signal(self.host.reload)
+                self.until(lambda: not answers(range(KNOWN, KNOWN + 1)) & first)
+                assert not answers(AFTER_A_RESTART) & first
+
+            self.registry.away = True
+            last = pool.submit(ask, AT_THE_END)
+            self.until(lambda: AT_THE_END in self.registry.refused)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            self.registry.away = False
+            if self.host.finishes:
+                assert last.result(LONG).split()[0] == str(AT_THE_END), self.log()
+            process.wait(LONG)
+
+    @contextmanager
+    def started(self) -> Iterator[subprocess.Popen[bytes]]:
+        command = [word.replace("ADDRESS", self.address) for word in self.host.command]
+        with (self.folder / "log").open("w") as output:
+            process = subprocess.Popen(
+                command,
+                env=self.environment,
+                cwd=self.folder,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            self.registry.shutdown()
+            self.registry.server_close()
+
+    @contextmanager
+    def asking(self, process: subprocess.Popen[bytes]) -> Iterator[Ask]:
+        """By HTTP; a server that is just being replaced is asked again."""
+
+        def ask(number: int) -> str:
+            until = time.monotonic() + LONG
+            while True:
+                try:
+                    with closing(HTTPConnection(self.address, timeout=LONG)) as connection:
+                        connection.request("GET", f"/s{number}", headers={"Connection": "close"})
+                        return connection.getresponse().read().decode() or "nothing"
+                except (OSError, HTTPException) as error:
+                    if number == AT_THE_END:
+                        return f"{type(error).__name__}: {error}"
+                    assert process.poll() is None, f"the server has ended: {self.log()}"
+                    assert time.monotonic() < until, f"the server does not answer: {self.log()}"
+                    time.sleep(0.1)
+
+        yield ask
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def until(self, condition: Callable[[], object]) -> None:
+        end = time.monotonic() + LONG
+        while not condition():
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.05)
+
+
+class RunningCelery(Running):
+    """Asked by tasks, over folders: it needs no other broker."""
+
+    @contextmanager
+    def asking(self, process: subprocess.Popen[bytes]) -> Iterator[Ask]:
+        told: dict[int, Future[str]] = {}
+        speaking = threading.Lock()
+        environment = {**self.environment, "BEFORE": "nothing"}
+        caller = subprocess.Popen(
+            [self.host.command[0], "-c", CALLER],
+            env=environment,
+            cwd=self.folder,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert caller.stdin
+        assert caller.stdout
+        lines, words = caller.stdout, caller.stdin
+
+        def listen() -> None:
+            for line in lines:
+                number, text = json.loads(line)
+                told[number].set_result(text)
+
+        threading.Thread(target=listen, daemon=True).start()
+
+        def ask(number: int) -> str:
+            told[number] = Future()
+            with speaking:
+                words.write(f"{number}\n")
+                words.flush()
+            return told[number].result(LONG)
+
+        try:
+            yield ask
+        finally:
+            caller.kill()
+            caller.communicate()
+
+
+# -- the hosts ------------------------------------------------------------------------------------
+
+
+def uwsgi(*options: str, before: str = WAY, processes: int = 2) -> Host:
+    return Host(
+        ("uwsgi", "--http-socket", "ADDRESS", "--master", "--processes", "2", "--die-on-term", "--need-app",
+         "--home", sys.prefix, "--module", "fleet:app", "--listen", "64", *options),
+        before, processes, finishes=False,
+    )  # fmt: skip
+
+
+def gunicorn(*options: str) -> Host:
+    return Host((sys.executable, "-m", "gunicorn", "--bind", "ADDRESS", "--workers", "2", *options, "fleet:app"))
+
+
+def celery(pool: str, *options: str, processes: int = 2) -> Host:
+    worker = ("-m", "celery", "--app", "tasks", "worker", "--loglevel", "INFO", "--pool", pool)
+    return Host(("python", *worker, *options), processes=processes, reload=0)
+
+
+UWSGI = {
+    "nothing before": uwsgi(before="nothing"),
+    "threads off": uwsgi(),
+    "threads on": uwsgi("--enable-threads"),
+    "threads": uwsgi("--threads", "4"),
+    "lazy apps": uwsgi("--lazy-apps", "--enable-threads"),
+    "gevent": uwsgi("--gevent", "20", "--gevent-monkey-patch"),
+}
+GUNICORN = {
+    "sync": gunicorn(),
+    "sync, preload": gunicorn("--preload"),
+    "gthread": gunicorn("--worker-class", "gthread", "--threads", "4"),
+    "gthread, preload": gunicorn("--worker-class", "gthread", "--threads", "4", "--preload"),
+    "gevent": gunicorn("--worker-class", "gevent"),
+    "gevent, preload": gunicorn("--worker-class", "gevent", "--preload"),
+}
+CELERY = {
+    "prefork": celery("prefork", "--concurrency", "2", "--max-tasks-per-child", "10", processes=5),
+    "gevent": celery("gevent", "--concurrency", "8", processes=1),
+}
 
 
 @pytest.fixture(scope="session")
-def uwsgi(tmp_path_factory: pytest.TempPathFactory) -> str:
-    found = shutil.which("uwsgi")
-    if found:
-        return found
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not shutil.which("cc") and not shutil.which("gcc"):
         pytest.skip("uWSGI needs a C compiler")
-    folder = tmp_path_factory.mktemp("uwsgi")
+    folder = tmp_path_factory.mktemp("hosts")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    subprocess.run([folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "uwsgi"], check=True)
-    return str(folder / "bin/uwsgi")
+    pip = [folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "uwsgi", "celery"], check=True)
+    return folder / "bin"
 
 
-Run = Callable[..., None]
+@pytest.fixture(scope="session")
+def results(
+    request: pytest.FixtureRequest, programs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Host, Future[None]]]:
+    hosts = [
+        item.callspec.params["host"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and "results" in item.fixturenames
+    ]
+
+    def run(host: Host) -> None:
+        name, *words = host.command
+        known = host if name not in ("uwsgi", "python") else Host((str(programs / name), *words), *fields(host))
+        (RunningCelery if "celery" in words else Running)(known, tmp_path_factory.mktemp("host")).run()
+
+    with ThreadPoolExecutor(4) as pool:
+        yield {host: pool.submit(run, host) for host in hosts}
 
 
-@pytest.fixture
-def run(registry: str, tmp_path: Path) -> Run:
-    """Starts a server with two processes, has it asked by many at once, and ends it."""
-
-    def run(before: str, *command: str) -> None:
-        (tmp_path / "fleet.py").write_text(APP)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
-        paths = [str(tmp_path), str(Path(kafka_sr_retry.__file__).parents[1]), *filter(None, sys.path)]
-        environment = {**os.environ, "REGISTRY": registry, "BEFORE": before, "PYTHONPATH": os.pathsep.join(paths)}
-        log = tmp_path / "log"
-        with log.open("w") as output:
-            server = subprocess.Popen(
-                [each.replace("ADDRESS", address) for each in command],
-                env=environment, cwd=tmp_path, stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
-        try:
-            told = ask(address, server)
-        finally:
-            server.terminate()
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, 9)
-                server.wait()
-        wrong = [(number, text) for number, text in told if text.split()[0] != str(number)]
-        assert wrong == [], log.read_text()
-        assert len({text.split()[-1] for _, text in told}) == 2, "one process has answered everything"
-
-    return run
+def fields(host: Host) -> tuple[str, int, int, bool]:
+    return host.before, host.processes, host.reload, host.finishes
 
 
-def ask(address: str, server: subprocess.Popen[bytes]) -> list[tuple[int, str]]:
-    def one(number: int) -> tuple[int, str]:
-        with closing(HTTPConnection(address, timeout=20)) as connection:
-            connection.request("GET", f"/s{number}", headers={"Connection": "close"})
-            return number, connection.getresponse().read().decode()
-
-    until = time.monotonic() + 20
-    while True:
-        try:
-            one(1)
-            break
-        except (OSError, HTTPException):
-            assert server.poll() is None, "the server has ended"
-            assert time.monotonic() < until, "the server does not answer"
-            time.sleep(0.1)
-    with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(one, range(100, 180)))
+@pytest.mark.parametrize("host", UWSGI.values(), ids=UWSGI)
+def test_uwsgi(results: dict[Host, Future[None]], host: Host) -> None:
+    results[host].result()
 
 
-WAY = "a question under way"
+@pytest.mark.parametrize("host", GUNICORN.values(), ids=GUNICORN)
+def test_gunicorn(results: dict[Host, Future[None]], host: Host) -> None:
+    results[host].result()
 
 
-@pytest.mark.parametrize(
-    ("before", "options"),
-    [("nothing", []), (WAY, []), (WAY, ["--enable-threads"]), (WAY, ["--threads", "4"]), (WAY, ["--lazy-apps"])],
-)
-def test_uwsgi(uwsgi: str, run: Run, before: str, options: list[str]) -> None:
-    run(before, uwsgi, "--http-socket", "ADDRESS", "--master", "--processes", "2", "--die-on-term", "--need-app",
-        "--home", sys.prefix, "--module", "fleet:app", "--listen", "64", *options)  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--preload"],
-        ["--preload", "--worker-class", "gthread", "--threads", "4"],
-        ["--preload", "--worker-class", "gevent"],
-        ["--worker-class", "gevent"],
-    ],
-)
-def test_gunicorn(run: Run, options: list[str]) -> None:
-    for module in ("gunicorn", "gevent"):
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is needed")
-    run(WAY, sys.executable, "-m", "gunicorn", "--bind", "ADDRESS", "--workers", "2", *options, "fleet:app")
+@pytest.mark.parametrize("host", CELERY.values(), ids=CELERY)
+def test_celery(results: dict[Host, Future[None]], host: Host) -> None:
+    results[host].result()
