@@ -93,7 +93,7 @@ def test_each_setting_whose_cost_is_told_exists() -> None:
     assert set(told) <= set(keys(ClientSettings))
 
 
-@pytest.mark.parametrize("heading", ["Prometheus", "OpenTelemetry", "Health checks", "Before a deployment"])
+@pytest.mark.parametrize("heading", ["Shutdown", "Prometheus", "OpenTelemetry", "Health checks", "Before a deployment"])
 def test_the_code_compiles(heading: str) -> None:
     assert compile(code(heading), "operations.md", "exec")
 
