@@ -274,13 +274,13 @@ class Loop:
         self._calls.pop(running.question.request, None)
         self._waiting.pop(running, None)
         running.steps.close()
-        running.over = True
         if not isinstance(result, BaseException):
             try:
                 result = running.question.settle(result, now)
             except BaseException as error:  # noqa: BLE001
                 result = error
         running.result = result
+        running.over = True  # a caller who leaves meanwhile reads the result then
         pool = self._tokens if running.question.is_token else self.pool
         self._telling.add(running)
         if running.job is None:
