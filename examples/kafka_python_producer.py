@@ -1,8 +1,8 @@
 """Produce Avro with kafka-python: ``pip install kafka-python`` and ``python examples/kafka_python_producer.py``.
 
-What ``bind`` gives is a ``Serializer`` of kafka-python: it writes for the topic of each message. aiokafka gives the
-object alone: there, name the topic, ``bind("readings")``. Needs a Kafka broker and a Schema Registry; say where with
-KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL.
+What ``bind`` gives is a ``Serializer`` of kafka-python: it writes for the topic of each message. For aiokafka there is
+``aiokafka_producer.py``. Needs a Kafka broker and a Schema Registry; say where with KAFKA_BOOTSTRAP_SERVERS and
+SCHEMA_REGISTRY_URL.
 """
 
 import os

@@ -17,6 +17,7 @@ from typing import Any
 
 import fastavro
 import pytest
+import requests
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
@@ -28,6 +29,7 @@ from kafka_sr_retry.testing import Fault, KafkaMockCluster, SchemaRegistryServer
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ENGINES = {"dask_bag.py", "ray_tasks.py", "spark_foreach_batch.py", "spark_foreach_partition.py"}
 """Those that need more than the dev extra: tests/integration/test_engines.py, docs/scale.md."""
+SERVER = "fastapi_service.py"
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Read = Callable[[str], list[tuple[Any, Any]]]
@@ -121,9 +123,9 @@ def test_every_example_is_tested_and_says_how_to_run_it() -> None:
     names = {path.name for path in EXAMPLES.glob("*.py")}
     here = Path(__file__).read_text(encoding="utf-8")
     for name in names:
-        assert f'run("{name}"' in here or name in ENGINES, name
+        assert f'run("{name}"' in here or f'EXAMPLES / "{name}"' in here or name in {*ENGINES, SERVER}, name
         assert f"python examples/{name}" in (EXAMPLES / name).read_text(encoding="utf-8")
-    assert len(names) == 9 + len(ENGINES)
+    assert len(names) == 14 + len(ENGINES)
 
 
 def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
@@ -134,7 +136,7 @@ def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaR
 
 
 def test_without_a_broker_every_example_says_that_nothing_was_delivered(schema_registry: SchemaRegistryServer) -> None:
-    names = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name not in ENGINES)
+    names = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name not in {*ENGINES, SERVER})
     with socket.socket() as held, ThreadPoolExecutor(len(names)) as pool:  # each waits for 10 s
         held.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{held.getsockname()[1]}"
@@ -172,6 +174,99 @@ def test_the_process_pool(run: Run, read: Read, schema_registry: SchemaRegistryS
     answers = [request.answer for request in schema_registry.registrations]
     assert answers.count(500) == 2
     assert answers.count(200) <= 2  # processes
+
+
+def test_aio_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(no_leader(), no_leader())
+    assert "delivered 3 orders" in run("aio_producer.py").stdout
+    assert values(read("orders")) == [{"id": 1}, {"id": 2}, {"id": 3}]
+    assert len(schema_registry.registrations) == 3
+
+
+def test_async_serializing_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(no_leader(), no_leader())
+    assert "delivered one order" in run("async_serializing_producer.py").stdout
+    assert values(read("orders")) == [{"id": 1}]
+    assert len(schema_registry.registrations) == 3
+
+
+def test_the_aiokafka_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(no_leader(), no_leader())
+    assert "delivered one reading" in run("aiokafka_producer.py").stdout
+    assert values(read("readings")) == [{"celsius": 21.5}]
+    assert len(schema_registry.registrations) == 3
+
+
+def test_the_aiokafka_producer_says_what_the_warm_up_met(run: Run, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.incompatible("readings-value")
+    assert "not delivered: " in run("aiokafka_producer.py", code=1).stderr
+
+
+ONE, TWO = (
+    'broker.publish(Order(id=1, item="tea"), "orders")',
+    """broker.publish_batch(
+                Order(id=1, item="tea"), Order(id=2, item="coffee"), topic="orders"
+            )""",
+)
+OVER_AIOKAFKA = [("faststream.confluent", "faststream.kafka"), ('    config={"delivery.timeout.ms": 10_000},\n', "")]
+
+
+@pytest.mark.parametrize("over", [[], OVER_AIOKAFKA], ids=["confluent", "aiokafka"])
+@pytest.mark.parametrize("batch", [False, True])
+def test_the_faststream_service(
+    over: list[tuple[str, str]],
+    batch: bool,
+    run: Run,
+    read: Read,
+    schema_registry: SchemaRegistryServer,
+    tmp_path: Path,
+) -> None:
+    text = (EXAMPLES / "faststream_service.py").read_text(encoding="utf-8")
+    for old, new in [*over, *([(ONE, TWO)] if batch else [])]:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    path = tmp_path / "faststream_service.py"
+    path.write_text(text, encoding="utf-8")
+    schema_registry.fail_next(no_leader(), no_leader())
+    assert "delivered one order" in run(str(path)).stdout
+    expected = [{"id": 1, "item": "tea"}, {"id": 2, "item": "coffee"}]
+    assert values(read("orders")) == expected[: 1 + batch]
+    assert len(schema_registry.registrations) == 3
+
+
+@pytest.fixture
+def service(cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer) -> Iterator[str]:
+    """The URL of the FastAPI service, which was started while there is no leader."""
+    schema_registry.fail_always(no_leader())
+    with begun(SERVER, servers=cluster.bootstrap_servers, url=schema_registry.url, PORT="0") as process:
+        try:
+            assert process.stderr is not None
+            told: list[str] = []
+            for line in process.stderr:
+                told.append(line)
+                if found := re.search(r"running on (http://\S+)", line):
+                    break
+            assert found, told
+            yield found[1]
+            process.terminate()
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
+
+
+def test_the_fastapi_service(service: str, read: Read, schema_registry: SchemaRegistryServer) -> None:
+    """In the outage it is not ready, and the requests that need no registry are answered."""
+    with ThreadPoolExecutor(5) as pool:
+        orders = [
+            pool.submit(requests.post, f"{service}/orders", json={"id": number}, timeout=120) for number in range(5)
+        ]
+        assert [requests.get(f"{service}/ready", timeout=120).status_code for _ in range(20)] == [503] * 20
+        assert requests.get(f"{service}/openapi.json", timeout=120).ok
+        assert not any(order.done() for order in orders)
+        schema_registry.recover()
+        assert [order.result().status_code for order in orders] == [201] * 5
+    assert requests.get(f"{service}/ready", timeout=120).ok
+    assert values(read("orders")) == [{"id": number} for number in range(5)]
 
 
 def test_two_registries(run: Run, read: Read, schema_registry: SchemaRegistryServer, dead_url: str) -> None:
