@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from .errors import ConfigurationError
 from .learning import Learning
 from .registry.asking import Asking
+from .registry.loops import here
 from .registry.ways import OnLoop, Together, Way
 
 AT_ONCE = 16
@@ -98,12 +98,7 @@ class Warming:
             for number in numbers:
                 self._ended(*await self._one(number, way))
 
-        workers = [asyncio.ensure_future(work()) for _ in range(min(AT_ONCE, len(self._topics)))]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
+        await here().side_by_side(work, min(AT_ONCE, len(self._topics)))
         return self._result()
 
     async def _one(self, number: int, way: Way) -> tuple[int, WarmedTopic]:

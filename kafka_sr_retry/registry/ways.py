@@ -5,11 +5,9 @@ What asks one thing after another is written once, as a coroutine, over a ``Way`
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import queue
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from types import coroutine
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -18,6 +16,7 @@ from kafka_sr_retry.errors import ConfigurationError
 
 from .asking import Asked, Asking
 from .driver import WATCH, UnderWay, returned
+from .loops import Asyncio, Trio, here
 from .request import RegistryRequest
 from .workers import NoThread
 
@@ -154,7 +153,7 @@ class OnLoop:
         if remembered is not None:
             return remembered.value
         asked = self._asking.asked(request, timeout)
-        mail = _Mail()
+        mail = here()()
         try:
             under_way = asked.driver.begin(asked.question, asked.until, mail.put)
             return asked.told(await _result(mail, under_way))
@@ -162,7 +161,7 @@ class OnLoop:
             return asked.told(asked.inline())
 
     async def run(self, function: Callable[[], _T], seconds: float) -> _T:
-        mail = _Mail()
+        mail = here()()
         try:
             self._asking.begin_run(function, seconds, mail.put)
         except NoThread:
@@ -171,10 +170,7 @@ class OnLoop:
             raise TimeoutError
         value: Any = returned(mail.value)
         if inspect.isawaitable(value):
-            try:
-                value = await asyncio.wait_for(value, seconds)
-            except asyncio.TimeoutError:  # another one than TimeoutError before Python 3.11
-                raise TimeoutError from None
+            value = await mail.within(seconds, value)
         result: _T = value
         return result
 
@@ -185,7 +181,7 @@ class OnLoop:
             return function()
 
 
-async def _result(mail: _Mail, under_way: UnderWay) -> Any:
+async def _result(mail: Asyncio | Trio, under_way: UnderWay) -> Any:
     patience = WATCH
     while True:
         left = under_way.left()
@@ -195,28 +191,3 @@ async def _result(mail: _Mail, under_way: UnderWay) -> Any:
         if result is not None:
             return returned(result)
         patience *= 2  # thousands of tasks may wait
-
-
-class _Mail:
-    """Takes one value from any thread, for a task."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._future: asyncio.Future[Any] = self._loop.create_future()
-
-    def put(self, value: Any) -> None:
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._set, value)
-
-    def _set(self, value: Any) -> None:
-        if not self._future.done():
-            self._future.set_result(value)
-
-    async def comes(self, seconds: float) -> bool:
-        """Whether it has come within that time."""
-        done, _ = await asyncio.wait([self._future], timeout=seconds)
-        return bool(done)
-
-    @property
-    def value(self) -> Any:
-        return self._future.result()
