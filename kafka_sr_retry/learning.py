@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
@@ -189,15 +189,21 @@ class Learning:
         content = (registered.schema_id, registered.guid, schema.schema_str, *texts.values())
         write = self._made.get(content)
         if write is None:
-            made = partial(self._make, registered, schema, tuple(texts.values()))
-            write = await way.compute(made, self._asking.left(deadline))
-            self._made.remember(content, write, characters)
+            write = await way.compute(_Making(self, content, characters), self._asking.left(deadline))
         self._known.remember(key, write, characters)
         return write
 
-    def _make(self, registered: RegisteredSchema, schema: Schema, texts: Iterable[str]) -> Write:
-        schema_id = SchemaId("AVRO", registered.schema_id, uuid.UUID(registered.guid) if registered.guid else None)
-        write = AvroSchema(schema.schema_str, texts).writer(
+    def made(self, content: tuple[Any, ...], characters: int) -> Write:
+        """What writes with this schema; made once, whoever waits for it."""
+        write = self._made.get(content)
+        if write is None:
+            write = self._make(*content)
+            self._made.remember(content, write, characters)
+        return write
+
+    def _make(self, number: int, guid: str | None, text: str, *texts: str) -> Write:
+        schema_id = SchemaId("AVRO", number, uuid.UUID(guid) if guid else None)
+        write = AvroSchema(text, texts).writer(
             schema_id.id_to_bytes() if self.frame is None else b"",
             strict=self._settings.strict,
             strict_allow_default=self._settings.strict_allow_default,
@@ -245,6 +251,18 @@ _OURS = {
     function.__name__: function
     for function in (*BY_TYPE.values(), prefix_schema_id_serializer, header_schema_id_serializer)
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """``Learning.made``; equal ones are one job of a worker."""
+
+    learning: Learning
+    content: tuple[Any, ...]
+    characters: int
+
+    def __call__(self) -> Write:
+        return self.learning.made(self.content, self.characters)
 
 
 def _ours(given: Any) -> Any:

@@ -10,7 +10,7 @@ import pickle
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
@@ -161,21 +161,40 @@ def test_a_known_message_never_leaves_the_loop(schema_registry: SchemaRegistrySe
     assert ended.value.value == b"\0\0\0\0\1\6tea"
 
 
-def test_a_schema_is_compiled_on_a_worker(schema_registry: SchemaRegistryServer) -> None:
-    """Its audit event (``compile``, of Python) tells on which thread."""
-    where: dict[str, str] = {}
+@pytest.fixture
+def compiled() -> Iterator[list[str]]:
+    """The thread of each function that is compiled for a schema: its audit event (``compile``, of Python) tells."""
+    where: list[str] = []
     watching = [True]
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if watching and event == "compile" and "of kafka_sr_retry" in str(arguments[1]):
-            where[str(arguments[1])] = threading.current_thread().name
+            where.append(threading.current_thread().name)
 
     sys.addaudithook(hook)  # it cannot be taken away
-    try:
-        run(AsyncAvroSerializer(conf(schema_registry), WIDE.replace("Wide", "NeverSeen"))(ROW, to("orders")))
-    finally:
-        watching.clear()
-    assert set(where.values()) == {"kafka-sr-retry-worker"}
+    yield where
+    watching.clear()
+
+
+def test_a_schema_is_compiled_on_a_worker(schema_registry: SchemaRegistryServer, compiled: list[str]) -> None:
+    run(AsyncAvroSerializer(conf(schema_registry), WIDE.replace("Wide", "NeverSeen"))(ROW, to("orders")))
+    assert set(compiled) == {"kafka-sr-retry-worker"}
+
+
+@pytest.mark.parametrize("topics", [1, 100])
+def test_a_schema_is_compiled_once_for_all_tasks(
+    schema_registry: SchemaRegistryServer, compiled: list[str], topics: int
+) -> None:
+    fields = [{"name": f"f{n}", "type": "long"} for n in range(500)]  # for longer than threads take turns
+    schema = {"type": "record", "name": f"NeverSeen{topics}", "fields": fields}
+    row = dict.fromkeys((field["name"] for field in fields), 1)
+
+    async def main() -> None:
+        serializer = AsyncAvroSerializer(conf(schema_registry), schema)
+        await asyncio.gather(*(serializer(row, to(f"orders-{n % topics}")) for n in range(200)))
+
+    run(main())
+    assert len(compiled) == 1
 
 
 def test_nothing_is_lost_while_there_is_no_leader(schema_registry: SchemaRegistryServer) -> None:
