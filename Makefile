@@ -30,10 +30,11 @@ integration: $(VENV)/.dev ## tests on real servers (Java, Maven, Prometheus; or 
 engines: $(VENV)/.dev $(ENGINES)/.done ## the same from Spark's executors (gets 460 MB)
 	$(BIN)/pytest tests/integration/test_engines.py
 
-benchmark: $(VENV)/.dev ## what a message costs, beside the peers (six minutes)
+benchmark: $(VENV)/.dev ## what a message costs, beside the peers (nine minutes)
 	-$(BIN)/pip install --quiet --disable-pip-version-check avroc cavro
 	$(BIN)/python benchmarks/encoding.py
 	$(BIN)/python benchmarks/registration.py
+	$(BIN)/python benchmarks/asyncio_loop.py
 	$(BIN)/pytest benchmarks -p no:cacheprovider
 
 resilience: $(VENV)/.dev ## both clients on a registry's bad days (twelve minutes)
