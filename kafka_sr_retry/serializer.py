@@ -131,8 +131,8 @@ class AvroSerializer(Serializer):
         return write(obj, ctx)
 
     def bind(self, topic: str | None = None, field: MessageField = _VALUE) -> BoundSerializer:
-        """The serializer for producers whose ``value_serializer`` takes the object alone (aiokafka, FastStream), or the
-        topic and the object (kafka-python).
+        """The serializer for producers whose ``value_serializer`` takes the object alone (aiokafka), or the topic and
+        the object (kafka-python).
 
         Args:
             topic: of all messages. A call for another one is refused where the producer tells it, as kafka-python does.

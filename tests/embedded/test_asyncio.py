@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
@@ -145,6 +146,24 @@ def test_the_loop_goes_on_while_a_message_waits(
         return await message
 
     assert run(main())[5:] == expected
+
+
+def test_tasks_that_wait_take_none_of_the_loops_threads(schema_registry: SchemaRegistryServer) -> None:
+    come = threading.Event()
+    schema_registry.fail_always(held(come))
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        serializer = AsyncAvroSerializer(conf(schema_registry), TEXT)
+        messages = [asyncio.ensure_future(serializer("tea", to(f"orders-{n}"))) for n in range(20)]
+        await until(lambda: len(schema_registry.requests) >= 5)
+        for _ in range(100):
+            await asyncio.to_thread(int)
+        assert not any(message.done() for message in messages)
+        come.set()
+        await asyncio.gather(*messages)
+
+    run(main())
 
 
 def test_a_known_message_never_leaves_the_loop(schema_registry: SchemaRegistryServer) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -15,8 +17,10 @@ from aiokafka import AIOKafkaProducer
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, SerializingProducer, TopicPartition
 from confluent_kafka.aio import AIOProducer, AsyncSerializingProducer
 from confluent_kafka.error import KeySerializationError, ValueSerializationError
+from confluent_kafka.schema_registry import AsyncSchemaRegistryClient as ConfluentAsyncClient
 from confluent_kafka.schema_registry import SchemaRegistryClient as ConfluentClient
 from confluent_kafka.schema_registry import header_schema_id_serializer as confluents_header
+from confluent_kafka.schema_registry.avro import AsyncAvroSerializer as ConfluentAsyncSerializer
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.schema_registry.error import SchemaRegistryError as ConfluentError
 from confluent_kafka.serialization import MessageField, SerializationContext, StringSerializer
@@ -33,7 +37,15 @@ from kafka_sr_retry import (
     SchemaRegistryClient,
     header_schema_id_serializer,
 )
-from kafka_sr_retry.testing import KafkaMockCluster, SchemaRegistryServer, error, no_leader, retry_after
+from kafka_sr_retry.testing import (
+    Exchange,
+    Fault,
+    KafkaMockCluster,
+    SchemaRegistryServer,
+    error,
+    no_leader,
+    retry_after,
+)
 
 KEY = {"type": "record", "name": "OrderKey", "fields": [{"name": "customer", "type": "string"}]}
 ORDER: dict[str, Any] = {
@@ -360,6 +372,27 @@ def test_aiokafka_through_bind(kafka: Kafka) -> None:
     assert kafka.values() == ORDERS
 
 
+FASTSTREAM = """
+import asyncio, sys
+servers, topic = sys.argv[1:]
+from faststream.kafka import KafkaBroker
+seen = []
+def serializer(value):
+    seen.append(value)
+    return value
+async def main():
+    async with KafkaBroker(servers, value_serializer=serializer) as broker:
+        await broker.publish({"id": 1}, topic)
+asyncio.run(main())
+if seen != [b'{"id":1}']:
+    sys.exit(f"{seen}")
+"""
+
+
+def test_faststream_has_written_json_before_a_value_serializer_is_called(kafka: Kafka) -> None:
+    in_a_process(FASTSTREAM, kafka.servers, kafka.topic)
+
+
 # -- failures ----------------------------------------------------------------------------------
 
 
@@ -501,3 +534,87 @@ def test_confluents_producers_for_an_event_loop(
     assert [request.path for request in schema_registry.requests] == [
         f"/subjects/aio-{field}/versions" for field in ("value", "key", "value")
     ]
+
+
+def test_async_serializing_producer_with_ready_made_serializers(kafka: Kafka) -> None:
+    async def main() -> None:
+        async with AsyncAvroSerializer({"url": kafka.registry.url}, ORDER) as serializer:
+            producer = await AsyncSerializingProducer(
+                {"bootstrap.servers": kafka.servers, "value.serializer": serializer}
+            )
+            async with producer:
+                for order in ORDERS:
+                    await producer.produce(kafka.topic, value=order)
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert kafka.values() == ORDERS
+
+
+# -- beside Confluent's on an event loop -------------------------------------------------------
+
+
+@asynccontextmanager
+async def mine(url: str) -> AsyncIterator[Any]:
+    async with AsyncAvroSerializer({"url": url}, ORDER) as serializer:
+        yield serializer
+
+
+@asynccontextmanager
+async def confluents(url: str) -> AsyncIterator[Any]:
+    async with ConfluentAsyncClient({"url": url}) as client:
+        conf = {"subject.name.strategy.type": "TOPIC"}
+        yield await ConfluentAsyncSerializer(client, json.dumps(ORDER), conf=conf)
+
+
+@pytest.mark.parametrize(("make", "together"), [(mine, 5), (confluents, 1)])
+def test_new_subjects_are_asked_for_together_and_by_confluents_one_after_another(
+    schema_registry: SchemaRegistryServer, make: Any, together: int
+) -> None:
+    here, most = threading.Condition(), [0, 0]
+
+    def play(exchange: Exchange) -> None:
+        with here:
+            most[:] = most[0] + 1, max(most[1], most[0] + 1)
+            here.notify_all()
+            here.wait_for(lambda: most[1] >= together, 60)
+        exchange.send(exchange.real_answer())
+        with here:
+            most[0] -= 1
+
+    schema_registry.fail_always(Fault("crowd", play))
+
+    async def main() -> None:
+        topics = [SerializationContext(f"orders-{n}", MessageField.VALUE) for n in range(5)]
+        async with make(schema_registry.url) as serializer:
+            await asyncio.gather(*(serializer(ORDERS[0], topic) for topic in topics))
+
+    asyncio.run(asyncio.wait_for(main(), 120))
+    assert most[1] == together
+    assert len(schema_registry.requests) == 5
+
+
+@pytest.mark.parametrize(("make", "requests"), [(mine, 1), (confluents, 2)])
+def test_a_request_outlives_the_task_that_is_cancelled_and_not_with_confluents(
+    schema_registry: SchemaRegistryServer, make: Any, requests: int
+) -> None:
+    come = threading.Event()
+
+    def play(exchange: Exchange) -> None:
+        assert come.wait(60)
+        exchange.send(exchange.real_answer())
+
+    schema_registry.fail_next(Fault("held", play))
+
+    async def main() -> None:
+        ctx = SerializationContext("orders", MessageField.VALUE)
+        async with make(schema_registry.url) as serializer:
+            message = asyncio.ensure_future(serializer(ORDERS[0], ctx))
+            while not schema_registry.requests:
+                await asyncio.sleep(0.01)
+            message.cancel()
+            await asyncio.wait([message])
+            come.set()
+            await serializer(ORDERS[0], ctx)
+
+    asyncio.run(asyncio.wait_for(main(), 120))
+    assert len(schema_registry.requests) == requests

@@ -12,7 +12,14 @@ import pytest
 import trio
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
-from kafka_sr_retry import AsyncAvroSerializer, AvroSerializer, IncompatibleSchemaError, RegistryUnavailableError
+from kafka_sr_retry import (
+    AsyncAvroSerializer,
+    AsyncSchemaRegistryClient,
+    AvroSerializer,
+    IncompatibleSchemaError,
+    RegistryUnavailableError,
+    Schema,
+)
 from kafka_sr_retry.registry.loops import Asyncio, here
 from kafka_sr_retry.testing import SchemaRegistryServer, faults
 from kafka_sr_retry.testing.faults import Exchange, Fault
@@ -109,6 +116,14 @@ def test_a_call_ends_with_its_time(schema_registry: SchemaRegistryServer) -> Non
 
     with pytest.raises(RegistryUnavailableError, match="50003"):
         run(main)
+
+
+def test_the_client_is_awaited_too(schema_registry: SchemaRegistryServer) -> None:
+    async def main() -> int:
+        async with AsyncSchemaRegistryClient(conf(schema_registry)) as client:
+            return await client.register_schema("orders-value", Schema(TEXT))
+
+    assert run(main) == 1
 
 
 def test_a_warm_up(schema_registry: SchemaRegistryServer) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer  # pyright: ignore[reportMissingTypeStubs]
 from confluent_kafka import Producer, SerializingProducer
+from confluent_kafka.aio import AIOProducer, AsyncSerializingProducer
 from confluent_kafka.schema_registry import RegisteredSchema as ConfluentsRegisteredSchema
 from confluent_kafka.schema_registry import Schema as ConfluentsSchema
 from confluent_kafka.schema_registry import SchemaRegistryClient as ConfluentsClient
@@ -18,6 +19,9 @@ from kafka import KafkaProducer
 
 import kafka_sr_retry.confluent
 from kafka_sr_retry import (
+    AsyncAvroSerializer,
+    AsyncAvroSerializerBuilder,
+    AsyncSchemaRegistryClient,
     AvroEncodingError,
     AvroSerializer,
     AvroSerializerBuilder,
@@ -55,6 +59,7 @@ from kafka_sr_retry.testing import (
     hang,
     no_leader,
 )
+from kafka_sr_retry.warming import WarmedTopic, WarmUp
 
 ORDER = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "long"}]}
 URL = {"url": "http://localhost:8081"}
@@ -169,9 +174,47 @@ def producers(serializer: AvroSerializer) -> None:
     assert bound == for_a_topic
 
 
-async def aio(serializer: AvroSerializer) -> None:
-    producer = AIOKafkaProducer(value_serializer=serializer.bind("orders"))
-    await asyncio.wait_for(producer.start(), 10)
+async def aio(either: Order | None) -> None:
+    async with AsyncAvroSerializer(URL, ORDER, to_dict, {"normalize.schemas": True}) as serializer:
+        message: bytes = await serializer({"id": 1}, VALUE)
+        maybe: bytes | None = await serializer(either, VALUE)
+        await AIOProducer({"bootstrap.servers": "localhost:9092"}).produce("orders", maybe or message)
+        await serializer(None)
+        warmed: WarmUp = await serializer.warm_up(["orders"], field=MessageField.KEY, timeout=5, on_progress=progress)
+        failed: tuple[WarmedTopic, ...] = warmed.failed
+        ready: bool = serializer.knows("orders")
+        bound: bytes = serializer.bind("orders")({"id": 1})
+        print(failed, ready, bound)
+    made = await AsyncAvroSerializer(AsyncSchemaRegistryClient(URL), ORDER)
+    await asyncio.wait_for(AIOKafkaProducer(value_serializer=made.bind("orders")).start(), 10)
+    await made.aclose()
+    builder = AsyncAvroSerializerBuilder(schema=ORDER).set_schema_registry_client(SchemaRegistryClient(URL))
+    AsyncSerializingProducer({"value.serializer.builder": builder})
+    built, rest = await AsyncAvroSerializerBuilder(schema=ORDER).build({"schema.registry.url": "http://a"}, False)
+    value: bytes = await built(Order(1), VALUE)
+    print(rest["linger.ms"], value)
+
+
+def progress(outcome: WarmedTopic, done: int, total: int) -> None:
+    error: Exception | None = outcome.error
+    subject: str | None = outcome.subject
+    print(outcome.topic, subject, error, done / total)
+
+
+def warm(serializer: AvroSerializer) -> list[str]:
+    warmed: WarmUp = serializer.warm_up(iter(["orders"]), on_progress=progress)
+    known: bool = serializer.knows("orders", MessageField.KEY)
+    return [outcome.topic for outcome in warmed.outcomes if known]
+
+
+async def awaited_questions() -> None:
+    async with AsyncSchemaRegistryClient(URL) as client:
+        schema_id: int = await client.register_schema("orders-value", WITH_A_LIST, timeout=2.5)
+        latest: RegisteredSchema = await client.get_latest_version("orders-value")
+        schema: Schema = await client.get_schema(schema_id)
+        fits: bool = await client.test_compatibility("orders-value", schema, "latest")
+        known: int = client.state().known
+        print(latest, fits, known)
 
 
 # -- the client -----------------------------------------------------------------------------------

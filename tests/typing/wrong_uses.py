@@ -1,6 +1,7 @@
 """A user's mistakes, for the type checkers alone: what they must refuse. Each needs its ``type: ignore``."""
 
 from kafka_sr_retry import (
+    AsyncAvroSerializer,
     AvroSerializer,
     AvroSerializerBuilder,
     Metadata,
@@ -46,6 +47,8 @@ AvroSerializerBuilder(schema_str=TEXT)  # type: ignore[call-arg]
 AvroSerializerBuilder(schema=5)  # type: ignore[arg-type]
 AvroSerializerBuilder().set_schema_registry_client({"url": "http://localhost:8081"})  # type: ignore[arg-type]
 SERIALIZER.bind(5)  # type: ignore[arg-type]
+SERIALIZER.warm_up("orders", "value")  # type: ignore[call-arg,arg-type]
+NOT_AWAITED: bytes = AsyncAvroSerializer(CLIENT, TEXT)({"id": 1})  # type: ignore[assignment]
 MESSAGE: str = SERIALIZER({"id": 1})  # type: ignore[assignment]
 
 # -- the client -----------------------------------------------------------------------------------

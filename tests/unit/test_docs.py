@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 import subprocess
 import sys
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
+from kafka_sr_retry import AsyncAvroSerializer, Schema, SchemaRegistryClient, SchemaRegistryError
 from kafka_sr_retry.config import ClientSettings, SerializerSettings, keys, parse, split
 from kafka_sr_retry.testing import SchemaRegistryCluster, SchemaRegistryServer, error, no_leader
 
@@ -169,3 +171,27 @@ def test_the_code_for_moving_over_runs(schema_registry: SchemaRegistryServer) ->
     assert sent == [b"\0\0\0\0\1\x0e"]
     exec(both, names)
     assert schema_registry.requests[-1].body == b'{"compatibility": "FULL"}'
+
+
+def test_the_code_for_asyncio_runs(schema_registry: SchemaRegistryServer, caplog: pytest.LogCaptureFixture) -> None:
+    sent: list[tuple[str, bytes]] = []
+
+    class Producer:
+        async def send_and_wait(self, topic: str, value: bytes) -> None:
+            sent.append((topic, value))
+
+    names: dict[str, Any] = {"SerializationContext": SerializationContext, "MessageField": MessageField}
+    for block in re.findall(r"```python\n(.*?)```", DOCUMENTS["asyncio.md"], re.DOTALL):
+        exec(block, names)
+    schema_registry.incompatible("refusing-value")
+
+    async def main() -> list[str]:
+        async with AsyncAvroSerializer({"url": schema_registry.url}, ORDER) as serializer:
+            await names["produce"](Producer(), serializer, {"id": 7})
+            failed: list[str] = await names["start"](serializer, ["orders", "refusing"])
+            return failed
+
+    caplog.set_level("INFO")
+    assert asyncio.run(main()) == ["refusing"]
+    assert sent == [("orders", b"\0\0\0\0\1\x0e")]
+    assert "1 of 2: orders: known" in caplog.text
