@@ -189,7 +189,7 @@ class Learning:
         content = (registered.schema_id, registered.guid, schema.schema_str, *texts.values())
         write = self._made.get(content)
         if write is None:
-            write = await way.compute(_Making(self, content, characters), self._asking.left(deadline))
+            write = await way.compute(_Making(self, content, characters))
         self._known.remember(key, write, characters)
         return write
 

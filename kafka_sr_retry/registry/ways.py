@@ -22,6 +22,9 @@ from .workers import NoThread
 
 _T = TypeVar("_T")
 
+_PATIENCE = 10.0
+"""Seconds after which a worker for a computation is no longer waited for."""
+
 
 class Way(Protocol):
     """Where a coroutine asks."""
@@ -32,7 +35,7 @@ class Way(Protocol):
     async def run(self, function: Callable[[], _T], seconds: float) -> _T:
         """Somebody else's function, on a worker; raises ``TimeoutError`` too. On a loop, what it gives is awaited."""
 
-    async def compute(self, function: Callable[[], _T], seconds: float) -> _T:
+    async def compute(self, function: Callable[[], _T]) -> _T:
         """A function of ours that takes a while, and ends."""
 
 
@@ -48,7 +51,7 @@ class Blocking:
     async def run(self, function: Callable[[], _T], seconds: float) -> _T:
         return self._asking.run(function, seconds)
 
-    async def compute(self, function: Callable[[], _T], seconds: float) -> _T:
+    async def compute(self, function: Callable[[], _T]) -> _T:
         return function()
 
 
@@ -174,9 +177,9 @@ class OnLoop:
         result: _T = value
         return result
 
-    async def compute(self, function: Callable[[], _T], seconds: float) -> _T:
+    async def compute(self, function: Callable[[], _T]) -> _T:
         try:
-            return await self.run(function, seconds)
+            return await self.run(function, _PATIENCE)
         except TimeoutError:  # all workers hang, or the client was closed
             return function()
 

@@ -24,6 +24,7 @@ from kafka_sr_retry import (
     AvroSerializer,
     ConfigurationError,
     IncompatibleSchemaError,
+    RegisteredSchema,
     RegistryUnavailableError,
     Schema,
     SchemaNotFoundError,
@@ -197,6 +198,14 @@ def compiled() -> Iterator[list[str]]:
 
 def test_a_schema_is_compiled_on_a_worker(schema_registry: SchemaRegistryServer, compiled: list[str]) -> None:
     run(AsyncAvroSerializer(conf(schema_registry), WIDE.replace("Wide", "NeverSeen"))(ROW, to("orders")))
+    assert set(compiled) == {"kafka-sr-retry-worker"}
+
+
+def test_a_schema_is_compiled_on_a_worker_also_when_the_calls_time_is_over(
+    schema_registry: SchemaRegistryServer, compiled: list[str]
+) -> None:
+    known = RegisteredSchema(7, None, "orders-value", 1, Schema(WIDE.replace("Wide", "Late")))
+    run(AsyncAvroSerializer(conf(schema_registry, **{"total.timeout.ms": 1}), known)(ROW, to("orders")))
     assert set(compiled) == {"kafka-sr-retry-worker"}
 
 
