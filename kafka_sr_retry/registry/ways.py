@@ -8,9 +8,10 @@ from __future__ import annotations
 import inspect
 import queue
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from types import coroutine
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from kafka_sr_retry.errors import ConfigurationError
 
@@ -69,7 +70,8 @@ def at_once(steps: Coroutine[Any, Any, _T]) -> _T:
     )
 
 
-class _Waiting(NamedTuple, Generic[_T]):
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[_T]):
     steps: Coroutine[Asked[Any], Any, _T]
     asked: Asked[Any]
     under_way: UnderWay
