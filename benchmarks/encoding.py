@@ -45,7 +45,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kafka_sr_retry import AvroSerializer
-from kafka_sr_retry.avro.compiler import compile_writer
+from kafka_sr_retry.avro.compiler import compiled
 from kafka_sr_retry.testing import KafkaMockCluster, SchemaRegistryServer
 
 PREFIX = b"\0\0\0\0\1"
@@ -162,15 +162,15 @@ def compiling(shape: Shape) -> dict[str, float]:
     """Milliseconds to compile the schema, and the bytes that its function keeps."""
     named: dict[str, Any] = {}
     parsed = parse_schema(shape.schema, named_schemas=named)
-    compile_writer(parsed, named, PREFIX, framed(shape.schema))  # the tables are made here
+    compiled(parsed, named)  # the tables are made here
     each = []
     for _ in range(20):
         began = time.perf_counter()
-        compile_writer(parsed, named, PREFIX, framed)
+        compiled(parsed, named)
         each.append(time.perf_counter() - began)
     gc.collect()
     tracemalloc.start()
-    write = compile_writer(parsed, named, PREFIX, framed)
+    write = compiled(parsed, named).writer(PREFIX, framed)
     gc.collect()
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

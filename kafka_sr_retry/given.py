@@ -47,7 +47,7 @@ def given_schema(given: Any) -> Schema | RegisteredSchema:
         plain = schema.schema if isinstance(schema, RegisteredSchema) else schema
         refuse_rules(plain)
         if not plain.references:  # they need the registry
-            AvroSchema(plain.schema_str)
+            AvroSchema.of(plain.schema_str)
         full_name(plain.schema_str)
         json.dumps(plain.to_dict())
     except ConfigurationError:

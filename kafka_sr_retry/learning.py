@@ -203,7 +203,7 @@ class Learning:
 
     def _make(self, number: int, guid: str | None, text: str, *texts: str) -> Write:
         schema_id = SchemaId("AVRO", number, uuid.UUID(guid) if guid else None)
-        write = AvroSchema(text, texts).writer(
+        write = AvroSchema.of(text, texts).writer(
             schema_id.id_to_bytes() if self.frame is None else b"",
             strict=self._settings.strict,
             strict_allow_default=self._settings.strict_allow_default,

@@ -25,11 +25,9 @@ number. A schema can come from a registry.
 from __future__ import annotations
 
 import linecache
-import struct
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from itertools import count
 from operator import itemgetter
 from types import CodeType
@@ -37,12 +35,14 @@ from typing import Any
 
 from fastavro.write import LOGICAL_WRITERS
 
-from kafka_sr_retry.errors import AvroEncodingError
-
+from .pieces import shared_scope, shared_set, varint
 from .types import OBJECTS, PRIMITIVES, Type, Types, Unsuitable, branches
 
 Write = Callable[[Any, Any], bytes]
 """(value, the message's context) -> prefix and Avro binary."""
+
+WriteOther = Callable[[Any, bytes], bytes]
+"""(value, prefix) -> prefix and Avro binary; or it refuses with ``AvroEncodingError``."""
 
 LARGEST = 150_000
 """Characters of a function that is still compiled."""
@@ -56,41 +56,63 @@ WIDE = 16
 _functions = count(1)
 
 
-class Other(Exception):  # noqa: N818
-    """A record's own function has met a value that is ``other``'s."""
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A schema's function, compiled once. Tracebacks show its text as long as this object lives.
+
+    Attributes:
+        writer: (prefix, other) -> the function that writes the prefix and a value, or gives the value to ``other``. A
+            function for another prefix is one more closure of the same code.
+    """
+
+    writer: Callable[[bytes, WriteOther], Write]
+
+    @property
+    def filename(self) -> str:
+        return self.writer.__code__.co_filename
+
+    def show(self, lines: Sequence[str]) -> None:
+        linecache.cache[self.filename] = (0, None, lines, self.filename)  # type: ignore[assignment]
+
+    def __del__(self, forget: Callable[..., Any] = linecache.cache.pop) -> None:
+        forget(self.filename, None)
 
 
-def compile_writer(schema: Any, named: Mapping[str, Any], prefix: bytes, other: Write) -> Write:
+def compiled(schema: Any, named: Mapping[str, Any]) -> Compiled:
     """The function that writes values of a schema.
 
     Args:
         schema: as ``fastavro.parse_schema`` gives it; a list for a union.
         named: its named types, parsed too.
-        prefix: written before each value.
-        other: writes, or refuses with ``AvroEncodingError``, whatever the function does not take.
 
     Raises:
         Unsuitable: the schema is too large or too deep, or has a union that no exact type decides.
     """
-    source, code = _compiled(schema, named, prefix)
-    scope = {**_helpers(), **source.constants, "Other": Other, "AvroEncodingError": AvroEncodingError, "other": other}
-    exec(code, scope)
-    write: Write = scope["write"]
-    filename = code.co_filename
-    linecache.cache[filename] = (len(source.text), None, source.text.splitlines(keepends=True), filename)
-    weakref.finalize(write, linecache.cache.pop, filename, None).atexit = False
-    return write
+    source, code = _compiled(schema, named)
+    scope = shared_scope()
+    if source.constants or source.functions:
+        scope = {**scope, **source.constants}
+    made: dict[str, Any] = {}
+    exec(code, scope, made)
+    make = made.pop("make")
+    scope.update(made)
+    return Compiled(make)
 
 
-def source_of(schema: Any, named: Mapping[str, Any], prefix: bytes) -> str:
-    """The text of the function that ``compile_writer`` makes, for people; raises ``Unsuitable`` as it does."""
-    return _compiled(schema, named, prefix)[0].text
+def source_of(schema: Any, named: Mapping[str, Any]) -> str:
+    """The text of the function, for people; raises ``Unsuitable`` as ``compiled`` does."""
+    return _compiled(schema, named)[0].text
 
 
-def _compiled(schema: Any, named: Mapping[str, Any], prefix: bytes) -> tuple[_Source, CodeType]:
-    source = _Source(schema, named, prefix)
+def lines_of(schema: Any, named: Mapping[str, Any]) -> list[str]:
+    """The lines that are compiled."""
+    return _Source(schema, named).within_make().splitlines(keepends=True)
+
+
+def _compiled(schema: Any, named: Mapping[str, Any]) -> tuple[_Source, CodeType]:
+    source = _Source(schema, named)
     try:
-        return source, compile(source.text, f"<writer {next(_functions)} of kafka_sr_retry>", "exec")
+        return source, compile(source.within_make(), f"<writer {next(_functions)} of kafka_sr_retry>", "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # more nested blocks than CPython compiles
         raise Unsuitable(str(error)) from error
 
@@ -98,27 +120,27 @@ def _compiled(schema: Any, named: Mapping[str, Any], prefix: bytes) -> tuple[_So
 class _Source:
     """The text of a schema's function, as it grows."""
 
-    def __init__(self, schema: Any, named: Mapping[str, Any], prefix: bytes) -> None:
+    def __init__(self, schema: Any, named: Mapping[str, Any]) -> None:
         self.constants: dict[str, Any] = {}
         self._types = Types(named)
         self._symbols: dict[int, str] = {}
-        self._functions: list[str] = []
+        self.functions: list[str] = []
         self._under_union = 0
         self._size = 0
         self._lines: list[str] = []
         self._conditions: list[str] = []
         self._indent = 2
-        self._bail = "return other(value, ctx)"
+        self._bail = "return other(value, prefix)"
         self._names = count(1)
         try:
-            self.text = self._program(self._types.of(schema), prefix)
+            self._program(self._types.of(schema))
         except Unsuitable:
             raise
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise Unsuitable(f"{type(error).__name__}: {error}") from error
 
-    def _program(self, whole: Type, prefix: bytes) -> str:
-        parts = [repr(prefix)] if prefix else []
+    def _program(self, whole: Type) -> None:
+        parts = ["prefix"]
         self._expect(whole, "value")
         if whole.kind == "record":  # a missing key costs an exception, which is much for a small record
             self._other_if(("type(value) is not dict or " * whole.is_function) + f"len(value) < {len(whole.inner)}")
@@ -137,14 +159,22 @@ class _Source:
             "        raised = []",
             "    except Exception as error:  # a signal handler's, unless the value is at fault",
             "        raised = [error]",
-            "    message = other(value, ctx)",
+            "    message = other(value, prefix)",
             "    if raised: raise raised[0]",
             "    return message",
         ]
-        text = [*head, *lines, *tail]
-        for number, name in enumerate(self._functions):  # it grows meanwhile
-            text += ["", f"def write_{number}(value, p):", *self._function(name)]
-        return "\n".join(text) + "\n"
+        self._write_lines, self._others = [*head, *lines, *tail], list[str]()
+        for number, name in enumerate(self.functions):  # it grows meanwhile
+            self._others += ["", f"def write_{number}(value, p):", *self._function(name)]
+
+    @property
+    def text(self) -> str:
+        return "\n".join([*self._write_lines, *self._others]) + "\n"
+
+    def within_make(self) -> str:
+        """The text with ``write`` inside a function, whose arguments are its free variables."""
+        inside = ["    " + line for line in self._write_lines]
+        return "\n".join(["def make(prefix, other):", *inside, "    return write", *self._others]) + "\n"
 
     def _function(self, name: str) -> list[str]:
         """The body of a record's own function, which adds to ``p``."""
@@ -204,10 +234,10 @@ class _Source:
         if not known:
             self._other_if(self._is_none_of(value, kind.takes))
         if kind.kind == "map":
-            self._other_if(f"not {self._set(str)}.issuperset(map(type, {value}))")
+            self._other_if(f"not {shared_set(str)}.issuperset(map(type, {value}))")
         if kind.kind in ("array", "map") and kind.inner[0].is_plain:
             items = value if kind.kind == "array" else f"{value}.values()"
-            self._other_if(f"not {self._set(*kind.inner[0].takes)}.issuperset(map(type, {items}))")
+            self._other_if(f"not {shared_set(*kind.inner[0].takes)}.issuperset(map(type, {items}))")
 
     def _write(self, kind: Type, value: str, parts: list[str]) -> None:
         """Adds to ``parts``, or flushes them and adds to ``p``."""
@@ -215,9 +245,9 @@ class _Source:
             self._union(kind, value, parts)
         elif kind.is_function:
             self._flush(parts)
-            if kind.schema["name"] not in self._functions:
-                self._functions.append(kind.schema["name"])
-            self._line(f"write_{self._functions.index(kind.schema['name'])}({value}, p)")
+            if kind.schema["name"] not in self.functions:
+                self.functions.append(kind.schema["name"])
+            self._line(f"write_{self.functions.index(kind.schema['name'])}({value}, p)")
         elif kind.kind == "record":
             self._fields(kind, value, parts)
         elif kind.kind == "array":
@@ -370,13 +400,8 @@ class _Source:
 
     def _is_none_of(self, value: str, types: tuple[type, ...]) -> str:
         return (
-            self._is(value, *types, word="is not") if len(types) == 1 else f"type({value}) not in {self._set(*types)}"
+            self._is(value, *types, word="is not") if len(types) == 1 else f"type({value}) not in {shared_set(*types)}"
         )
-
-    def _set(self, *types: type) -> str:
-        name = "_OR_".join(python_type.__name__.upper() for python_type in types)
-        self.constants[name] = frozenset(types)
-        return name
 
     def _is(self, value: str, python_type: type, word: str = "is") -> str:
         if python_type is type(None):
@@ -391,60 +416,3 @@ def _number(kind: str, value: str) -> str:
 
 def _tuple(parts: list[str]) -> str:
     return f"({', '.join(parts)},)" if parts else "()"
-
-
-def varint(number: int) -> bytes:
-    """Avro's variable-length zig-zag integer (Avro 1.12 specification, binary encoding)."""
-    rest = number << 1 if number >= 0 else ~(number << 1)
-    out = bytearray()
-    while rest > 127:
-        out.append(rest & 127 | 128)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
-
-
-@lru_cache(maxsize=1)
-def _helpers() -> dict[str, Any]:
-    """What every function uses; varints are put together from tables of two bytes."""
-    low = bytes(range(128, 256)) * 128
-    more = _pairs(low, b"".join(bytes((high | 128,)) * 128 for high in range(128)))
-    last = _pairs(low, b"".join(bytes((high,)) * 128 for high in range(128)))
-    last[:128] = [bytes((z,)) for z in range(128)]
-
-    def write_long(number: int) -> bytes:
-        z = number << 1 if number >= 0 else ~(number << 1)
-        if z < 1 << 28:
-            return more[z & 16383] + last[z >> 14] if z >> 14 else last[z]
-        if z < 1 << 42:
-            return more[z & 16383] + more[z >> 14 & 16383] + last[z >> 28]
-        if z >= 1 << 64:
-            raise OverflowError
-        start = more[z & 16383] + more[z >> 14 & 16383] + more[z >> 28 & 16383]
-        return start + last[z >> 42] if z < 1 << 56 else start + more[z >> 42 & 16383] + last[z >> 56]
-
-    def write_int(number: int) -> bytes:
-        if -(1 << 31) <= number < 1 << 31:
-            return write_long(number)
-        raise OverflowError
-
-    return {
-        "T": (*last[0::2], *last[:0:-2]),  # 0 .. 8191, and -8192 .. -1 by their negative indices
-        "write_long": write_long,
-        "write_int": write_int,
-        "pack": struct.pack,
-        "pack_float": struct.Struct("<f").pack,
-        "pack_double": struct.Struct("<d").pack,
-        "join": b"".join,
-        "YES": b"\1",
-        "NO": b"\0",
-        "EMPTY": b"",
-        "SURPRISES": (Other, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-        + (struct.error,),
-    }
-
-
-def _pairs(first: bytes, second: bytes) -> list[bytes]:
-    both = bytearray(2 * len(first))
-    both[0::2], both[1::2] = first, second
-    return [pair for (pair,) in struct.iter_unpack("2s", both)]

@@ -6,17 +6,20 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from itertools import accumulate
-from typing import Any
+from typing import Any, overload
+from weakref import WeakValueDictionary
 
 from fastavro import parse_schema, schemaless_writer
 from fastavro.schema import SchemaParseException, UnknownType
+from fastavro.write import LOGICAL_WRITERS
 
 from kafka_sr_retry.errors import ConfigurationError, one_line
 
-from .compiler import DIGITS, Write, compile_writer, source_of
+from .compiler import DIGITS, Compiled, Write, compiled, lines_of, source_of
 from .misfit import Judge, Misfit, TooMuch, kind_of, raising, schema_logical
 from .objects import Copy, Plainness, Unfit, too_deep
 from .types import Unsuitable
@@ -38,8 +41,20 @@ _TOP = {"type": "record", "name": "kafka_sr_retry_top", "fields": []}
 no namespace, which the types inside would inherit."""
 
 
+_OPTIONS = {
+    (strict, allow): {"strict": strict, "strict_allow_default": allow}
+    for strict in (False, True)
+    for allow in (False, True)
+}
+_LENIENT = _OPTIONS[False, False]
+"""Options of fastavro."""
+
+
 class AvroSchema:
-    """A parsed schema.
+    """A schema, and what writes its objects.
+
+    It is held parsed only for fastavro: a schema of a compiled function is parsed once more when the first value comes
+    that is not for that.
 
     Args:
         text: of the schema.
@@ -52,63 +67,25 @@ class AvroSchema:
         ConfigurationError: the text is not an Avro schema.
     """
 
+    __slots__ = ("__weakref__", "_compiled", "_held", "_is_raw", "_parsed", "_references", "_text", "name")
+
     def __init__(self, text: str, references: Iterable[str] = ()) -> None:
-        self._named: dict[str, Any] = {}
-        try:
-            for reference in references:
-                parse_schema(_json(reference), named_schemas=self._named)
-            raw = _json(text)
-            self._wrapped = isinstance(raw, list) or (isinstance(raw, str) and raw in self._named)
-            if self._wrapped:
-                raw = {**_TOP, "fields": [{"name": "value", "type": raw}]}
-            self._parsed = parse_schema(raw, named_schemas=self._named)
-            self._refuse_scales()
-            self._refuse_endless()
-        except UnknownType as error:
-            told = one_line(f"schema_str names the unknown type {error.name!r}")
-            raise ConfigurationError(told, "schema_str") from error
-        except (ValueError, SchemaParseException, TypeError, KeyError, AttributeError, RecursionError) as error:
-            told = one_line(f"schema_str is not an Avro schema: {error}")
-            raise ConfigurationError(told, "schema_str") from error
-        parsed: Any = self._parsed
-        self._top = parsed["fields"][0]["type"] if self._wrapped else parsed
-        self._is_raw = parsed == "bytes" or (isinstance(parsed, dict) and parsed["type"] == "bytes")
+        self._text, self._references = text, tuple(references)
+        self._parsed: _Parsed | None = _parse(text, self._references)
+        self._compiled: Compiled | str | None = None  # why it cannot be
+        self._held: tuple[Callable[[Any, int], bool], Any, bool, _Parsed] | None = None
+        top = self._parsed.whole
+        self._is_raw = top == "bytes" or (isinstance(top, dict) and top["type"] == "bytes")
         self.name = full_name(text)
 
-    def _refuse_scales(self) -> None:
-        left, seen = [self._parsed, *self._named.values()], set()
-        while left:
-            part = left.pop()
-            if not isinstance(part, (dict, list)) or id(part) in seen:
-                continue
-            seen.add(id(part))
-            if isinstance(part, list):
-                left += part
-                continue
-            scale = part.get("scale")
-            if schema_logical(part) == "decimal" and isinstance(scale, int) and scale > DIGITS:
-                raise ValueError(f"it has a decimal with a scale of more than {DIGITS}")
-            left += [part.get(key) for key in ("type", "items", "values", "fields")]
-
-    def _refuse_endless(self) -> None:
-        """What a schema can make fastavro do without end, which it does in C, and so ends the process."""
-        for name, kind in self._named.items():
-            if kind["type"] == "fixed" and schema_logical(kind) == "decimal" and kind["size"] > LARGEST_DECIMAL:
-                raise ValueError(f"{name} is a decimal of more than {LARGEST_DECIMAL} bytes")
-            for field in kind.get("fields", ()):
-                if not isinstance(field["name"], str):  # fastavro takes any
-                    raise ValueError(f"{name} has a field whose name is no string")
-                if not isinstance(field.get("default"), (dict, list)):
-                    continue
-                judge = Judge(self._named, _LENIENT, EXPANDED, thorough=True)
-                try:
-                    for validating in (False, True):
-                        judge.find(field["type"], field["default"], validating=validating)
-                except (TooMuch, RecursionError):
-                    raise ValueError(
-                        f"the default of field {field['name']} of {name} leads to itself, or to more than {EXPANDED} "
-                        "values"
-                    ) from None
+    @classmethod
+    def of(cls, text: str, references: Iterable[str] = ()) -> AvroSchema:
+        """The one of this process for these texts. It lives as long as one of its writers."""
+        key = (text, tuple(references), _generation())
+        found = _living.get(key)
+        if found is None:
+            found = _living[key] = cls(text, key[1])
+        return found
 
     def writer(self, prefix: bytes, *, strict: bool = False, strict_allow_default: bool = False) -> Write:
         """Encodes as fastavro does, by a function of the schema's own where there is one; a top-level ``"bytes"`` is
@@ -124,69 +101,211 @@ class AvroSchema:
         """
         if self._is_raw:
             return lambda value, ctx: prefix + _raw(value)
-        parsed, wrapped = self._parsed, self._wrapped
-        options = {"strict": strict, "strict_allow_default": strict_allow_default}
-        given = options if strict or strict_allow_default else {}
-        try:
-            plainness = Plainness(self._top, self._named)
-        except (RecursionError, SyntaxError) as error:  # as CPython has it for 200 parentheses within one another
-            raise ConfigurationError("schema_str is nested too deep to be followed", "schema_str") from error
-        deep = plainness.deep
-
-        def write(value: Any, ctx: Any) -> bytes:
-            try:
-                is_plain = deep(value, 0)
-            except Exception:  # noqa: BLE001 objects of all kinds raise what they like
-                is_plain = False
-            if not is_plain:
-                value = self._copied(value, options)
-            out = BytesIO()
-            out.write(prefix)
-            try:
-                whole = {"value": value} if wrapped else value
-                if given:
-                    schemaless_writer(out, parsed, whole, **given)
-                else:  # a call with no options is faster
-                    schemaless_writer(out, parsed, whole)
-                return out.getvalue()
-            except Exception as error:  # noqa: BLE001 fastavro raises what it meets
-                misfit = self._misfit(value, options, error)
-            raise misfit.error()  # out here, as its context would show values
-
-        if given:
-            return write
-        try:
-            return compile_writer(self._top, self._named, prefix, write)
-        except Unsuitable as error:
-            _log.debug("schema %s is left to fastavro: %s", self.name, error)
-            return write
+        options = _OPTIONS[strict, strict_allow_default]
+        if options is _LENIENT:
+            if self._compiled is None:
+                self._compiled = self._compile()
+            if isinstance(self._compiled, Compiled):
+                return self._compiled.writer(prefix, self._write)
+            _log.debug("schema %s is left to fastavro: %s", self.name, self._compiled)
+        self._hold()
+        return lambda value, ctx: self._write(value, prefix, options)
 
     def source(self) -> str:
         """The function that writes its objects, for people; ``Unsuitable`` where fastavro does."""
         if self._is_raw:
             raise Unsuitable("bytes are written raw")
-        return source_of(self._top, self._named, b"")
+        parsed = self._parsed or self._parsed_again()
+        return source_of(parsed.top, parsed.named)
 
-    def _copied(self, value: Any, options: Mapping[str, bool]) -> Any:
+    def _compile(self) -> Compiled | str:
+        parsed = self._parsed or self._parsed_again()
         try:
-            return Copy(self._named, options).of(self._top, value)
-        except Unfit as unfit:
-            misfit = unfit.misfit
-        except RecursionError:
-            misfit = too_deep()
-        except Exception as error:  # noqa: BLE001 objects of all kinds raise what they like
-            misfit = raising("", self._top, value, error)
-        raise misfit.error()
+            found = compiled(parsed.top, parsed.named)
+        except Unsuitable as error:
+            return str(error)
+        found.show(_Lines(self._text, self._references))
+        self._parsed = None
+        return found
 
-    def _misfit(self, value: Any, options: Mapping[str, bool], cause: Exception) -> Misfit:
+    def _parsed_again(self) -> _Parsed:
+        self._parsed = parsed = _parse(self._text, self._references)
+        return parsed
+
+    def _hold(self) -> tuple[Callable[[Any, int], bool], Any, bool, _Parsed]:
+        """What ``_write`` needs at once."""
+        parsed = self._parsed or self._parsed_again()
         try:
-            found = Judge(self._named, options).find(self._top, value)
-        except Exception:  # noqa: BLE001 too much to look at, too deep to follow, or its own methods raise
-            found = None
-        return found or raising("", self._top, value, cause)
+            is_plain = Plainness(parsed.top, parsed.named).deep
+        except (RecursionError, SyntaxError) as error:  # as CPython has it for 200 parentheses within one another
+            raise ConfigurationError("schema_str is nested too deep to be followed", "schema_str") from error
+        self._held = held = is_plain, parsed.whole, parsed.is_wrapped, parsed
+        return held
+
+    def _write(self, value: Any, prefix: bytes, options: Mapping[str, bool] = _LENIENT) -> bytes:
+        """By fastavro."""
+        is_plain, schema, is_wrapped, parsed = self._held or self._hold()
+        try:
+            plain = is_plain(value, 0)
+        except Exception:  # noqa: BLE001 objects of all kinds raise what they like
+            plain = False
+        if not plain:
+            value = _copied(parsed, value, options)
+        out = BytesIO()
+        out.write(prefix)
+        try:
+            whole = {"value": value} if is_wrapped else value
+            if options is _LENIENT:  # a call with no options is faster
+                schemaless_writer(out, schema, whole)
+            else:
+                schemaless_writer(out, schema, whole, **options)
+            return out.getvalue()
+        except Exception as error:  # noqa: BLE001 fastavro raises what it meets
+            misfit = _misfit(parsed, value, options, error)
+        raise misfit.error()  # out here, as its context would show values
 
 
-_LENIENT = {"strict": False, "strict_allow_default": False}
+_living: WeakValueDictionary[tuple[str, tuple[str, ...], int], AvroSchema] = WeakValueDictionary()
+"""By texts and generation. No lock: what two threads make at once is made twice, and one of them found later."""
+
+_seen: tuple[int, dict[str, Any]] = (0, {})
+
+
+def _generation() -> int:
+    """Another one after each change of fastavro's writers of logical types: a function is compiled for those it met."""
+    global _seen
+    number, before = _seen
+    now = dict(LOGICAL_WRITERS)
+    if now != before:
+        _seen = number + 1, now
+    return _seen[0]
+
+
+class _Lines(Sequence[str]):
+    """Of a function, for ``linecache``: put together when a traceback asks."""
+
+    __slots__ = ("_lines", "_references", "_text")
+
+    def __init__(self, text: str, references: tuple[str, ...]) -> None:
+        self._text, self._references = text, references
+        self._lines: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self._all()[index]
+
+    def _all(self) -> list[str]:
+        if self._lines is None:
+            try:
+                parsed = _parse(self._text, self._references)
+                self._lines = lines_of(parsed.top, parsed.named)
+            except (ConfigurationError, Unsuitable):  # fastavro has got other writers since, or the stack is short
+                return []
+        return self._lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """A schema as fastavro takes it.
+
+    Attributes:
+        whole: with ``_TOP`` around it if it ``is_wrapped``.
+        named: its named types.
+    """
+
+    whole: Any
+    named: dict[str, Any]
+    is_wrapped: bool
+
+    @property
+    def top(self) -> Any:
+        return self.whole["fields"][0]["type"] if self.is_wrapped else self.whole
+
+
+def _parse(text: str, references: Iterable[str]) -> _Parsed:
+    named: dict[str, Any] = {}
+    try:
+        for reference in references:
+            parse_schema(_json(reference), named_schemas=named)
+        raw = _json(text)
+        is_wrapped = isinstance(raw, list) or (isinstance(raw, str) and raw in named)
+        if is_wrapped:
+            raw = {**_TOP, "fields": [{"name": "value", "type": raw}]}
+        parsed = _Parsed(parse_schema(raw, named_schemas=named), named, is_wrapped)
+        _refuse_scales(parsed)
+        _refuse_endless(parsed)
+    except UnknownType as error:
+        told = one_line(f"schema_str names the unknown type {error.name!r}")
+        raise ConfigurationError(told, "schema_str") from error
+    except (ValueError, SchemaParseException, TypeError, KeyError, AttributeError, RecursionError) as error:
+        told = one_line(f"schema_str is not an Avro schema: {error}")
+        raise ConfigurationError(told, "schema_str") from error
+    return parsed
+
+
+def _refuse_scales(parsed: _Parsed) -> None:
+    left, seen = [parsed.whole, *parsed.named.values()], set()
+    while left:
+        part = left.pop()
+        if not isinstance(part, (dict, list)) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, list):
+            left += part
+            continue
+        scale = part.get("scale")
+        if schema_logical(part) == "decimal" and isinstance(scale, int) and scale > DIGITS:
+            raise ValueError(f"it has a decimal with a scale of more than {DIGITS}")
+        left += [part.get(key) for key in ("type", "items", "values", "fields")]
+
+
+def _refuse_endless(parsed: _Parsed) -> None:
+    """What a schema can make fastavro do without end, which it does in C, and so ends the process."""
+    for name, kind in parsed.named.items():
+        if kind["type"] == "fixed" and schema_logical(kind) == "decimal" and kind["size"] > LARGEST_DECIMAL:
+            raise ValueError(f"{name} is a decimal of more than {LARGEST_DECIMAL} bytes")
+        for field in kind.get("fields", ()):
+            if not isinstance(field["name"], str):  # fastavro takes any
+                raise ValueError(f"{name} has a field whose name is no string")
+            if not isinstance(field.get("default"), (dict, list)):
+                continue
+            judge = Judge(parsed.named, _LENIENT, EXPANDED, thorough=True)
+            try:
+                for validating in (False, True):
+                    judge.find(field["type"], field["default"], validating=validating)
+            except (TooMuch, RecursionError):
+                raise ValueError(
+                    f"the default of field {field['name']} of {name} leads to itself, or to more than {EXPANDED} values"
+                ) from None
+
+
+def _copied(parsed: _Parsed, value: Any, options: Mapping[str, bool]) -> Any:
+    try:
+        return Copy(parsed.named, options).of(parsed.top, value)
+    except Unfit as unfit:
+        misfit = unfit.misfit
+    except RecursionError:
+        misfit = too_deep()
+    except Exception as error:  # noqa: BLE001 objects of all kinds raise what they like
+        misfit = raising("", parsed.top, value, error)
+    raise misfit.error()
+
+
+def _misfit(parsed: _Parsed, value: Any, options: Mapping[str, bool], cause: Exception) -> Misfit:
+    try:
+        found = Judge(parsed.named, options).find(parsed.top, value)
+    except Exception:  # noqa: BLE001 too much to look at, too deep to follow, or its own methods raise
+        found = None
+    return found or raising("", parsed.top, value, cause)
+
 
 _HIDDEN = ("__fastavro_parsed", "__named_schemas")
 """Keys that make fastavro take a schema for one that it has parsed already."""
@@ -219,6 +338,9 @@ def full_name(text: str) -> str | None:
     Raises:
         ConfigurationError: the text is not JSON.
     """
+    living = _living.get((text, (), _generation()))
+    if living is not None:
+        return living.name
     try:
         raw = _json(text)
     except (ValueError, RecursionError) as error:

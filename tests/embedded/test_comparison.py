@@ -710,6 +710,8 @@ def test_a_difference_is_seen(sides: SideBySide, monkeypatch: pytest.MonkeyPatch
     from kafka_sr_retry.registry.questions import Questions
 
     class Wrong(learning.AvroSchema):
+        of = classmethod(lambda cls, text, references=(): cls(text, references))
+
         def writer(self, prefix: bytes, **options: bool) -> Any:
             write = super().writer(prefix, **options)
             return lambda value, ctx: write(value, ctx) + b"\0"

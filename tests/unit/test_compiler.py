@@ -34,9 +34,10 @@ from hypothesis import strategies as st
 
 from kafka_sr_retry import AvroEncodingError, ConfigurationError
 from kafka_sr_retry.avro import compiler
-from kafka_sr_retry.avro.compiler import Unsuitable, compile_writer, source_of, varint
+from kafka_sr_retry.avro.compiler import Unsuitable, source_of
 from kafka_sr_retry.avro.encoder import AvroSchema
 from kafka_sr_retry.avro.objects import Plainness
+from kafka_sr_retry.avro.pieces import shared_scope, varint
 
 PREFIX = b"\0\0\0\1\2"
 LONG = {"min_value": -(2**63), "max_value": 2**63 - 1}
@@ -49,14 +50,14 @@ class FellBack(Exception):  # noqa: N818
     """The compiled function has given a value to fastavro."""
 
 
-def falls_back(value: Any, ctx: Any) -> bytes:
+def falls_back(value: Any, prefix: bytes) -> bytes:
     raise FellBack
 
 
 def compiled(schema: Any, other: Any = falls_back) -> compiler.Write:
     """A function alone, without the serializer's way for objects and errors."""
     named: dict[str, Any] = {}
-    return compile_writer(parse_schema(copy.deepcopy(schema), named_schemas=named), named, PREFIX, other)
+    return compiler.compiled(parse_schema(copy.deepcopy(schema), named_schemas=named), named).writer(PREFIX, other)
 
 
 def by_fastavro(schema: Any, value: Any, **options: bool) -> bytes | None:
@@ -388,13 +389,13 @@ def test_a_value_that_is_not_sure_goes_to_fastavro_whole(change: dict[str, Any])
     value = FITS | change
     given: list[Any] = []
 
-    def other(value: Any, ctx: Any) -> bytes:
-        given.append((value, ctx))
+    def other(value: Any, prefix: bytes) -> bytes:
+        given.append((value, prefix))
         return b"by fastavro"
 
     assert compiled(RECORD)(FITS, None) == by_fastavro(RECORD, FITS)
-    assert compiled(RECORD, other)(value, "context") == b"by fastavro"
-    assert given == [(value, "context")]
+    assert compiled(RECORD, other)(value, None) == b"by fastavro"
+    assert given == [(value, PREFIX)]
     assert given[0][0] is value
 
 
@@ -410,7 +411,7 @@ def test_a_missing_key_goes_to_fastavro(key: str) -> None:
 def test_what_fastavro_refuses_is_asked_for_once() -> None:
     calls: list[Any] = []
 
-    def refuses(value: Any, ctx: Any) -> bytes:
+    def refuses(value: Any, prefix: bytes) -> bytes:
         calls.append(value)
         raise AvroEncodingError("no", "", "", "")
 
@@ -480,7 +481,7 @@ def test_a_schema_cannot_pass_for_one_that_fastavro_has_parsed() -> None:
 def test_an_enum_that_is_used_often_is_kept_once() -> None:
     enum = {"type": "enum", "name": "E", "symbols": [f"S{n}" for n in range(100)]}
     fields = {"f0": enum, **{f"f{n}": "E" for n in range(1, 50)}}
-    source = compiler._Source(*parsed(record_of("R", **fields)), PREFIX)
+    source = compiler._Source(*parsed(record_of("R", **fields)))
     assert sum(isinstance(constant, dict) for constant in source.constants.values()) == 1
 
 
@@ -914,25 +915,25 @@ def test_no_text_of_a_schema_becomes_code(name: str) -> None:
 def test_no_symbol_of_an_enum_becomes_code(symbol: str) -> None:
     enum = {"type": "enum", "name": "E", "symbols": ["A", symbol]}
     named: dict[str, Any] = {}
-    write = compile_writer(enum, named, PREFIX, falls_back)  # not parsed: fastavro may not allow the symbol
+    write = compiler.compiled(enum, named).writer(PREFIX, falls_back)  # not parsed: fastavro may not allow the symbol
     assert write(symbol, None) == PREFIX + b"\2"
 
 
 @pytest.mark.parametrize("size", ["__import__('os')", "4", 4.7, None, [4]], ids=repr)
 def test_the_size_of_a_fixed_is_a_number_or_fastavros_matter(size: Any) -> None:
     with pytest.raises(Unsuitable):
-        source_of({"type": "fixed", "name": "F", "size": size}, {}, PREFIX)
+        source_of({"type": "fixed", "name": "F", "size": size}, {})
 
 
 @thorough
 @given(st.data())
 def test_the_code_of_any_schema_names_only_what_it_was_given(data: st.DataObject) -> None:
     found = data.draw(schemas(decided=True))
-    source = compiler._Source(*parsed(found.schema), PREFIX)
+    source = compiler._Source(*parsed(found.schema))
     names = set(names_in(compile(source.text, "x", "exec").co_consts))
     builtin = {"type", "len", "map", "dict", "list", "str", "bytes", "int", "float", "bool", "Exception"}
     methods = {"encode", "items", "values", "issuperset", "copy", "adjusted"}
-    given_to_it = {*compiler._helpers(), *source.constants, "Other", "other", "AvroEncodingError"}
+    given_to_it = {*shared_scope(), *source.constants, "other", "prefix"}
     others = names - builtin - methods - given_to_it
     assert not [name for name in others if not re.fullmatch(r"write_\d+", name)]
 
@@ -960,33 +961,33 @@ def test_the_text_can_be_read() -> None:
     }
     schema = {"type": "record", "name": "R", "fields": [{"name": key, "type": kind} for key, kind in types.items()]}
     assert (
-        source_of(*parsed(schema), b"\1")
+        source_of(*parsed(schema))
         == r"""def write(value, ctx):
     try:
         p = []
-        if type(value) is not dict or len(value) < 3: return other(value, ctx)
+        if type(value) is not dict or len(value) < 3: return other(value, prefix)
         v1 = value['a']
         v2 = value['b']
         v3 = value['c']
-        if type(v1) not in NONETYPE_OR_FLOAT_OR_INT: return other(value, ctx)
+        if type(v1) not in NONETYPE_OR_FLOAT_OR_INT: return other(value, prefix)
         if v2 is None:
             u4 = b'\x00'
         elif type(v2) is bool:
             u4 = b'\x02' + (YES if v2 else NO)
         elif type(v2) is str:
             u4 = b'\x04' + (T[n6] if (n6 := len(s5 := v2.encode())) < 8192 else write_long(n6)) + (s5)
-        else: return other(value, ctx)
-        p += (b'\x01', b'\x00' if v1 is None else b'\x02' + (pack_double(v1)), u4,)
+        else: return other(value, prefix)
+        p += (prefix, b'\x00' if v1 is None else b'\x02' + (pack_double(v1)), u4,)
         if v3 is None:
             p += (b'\x00',)
         elif type(v3) is list:
-            if not BYTES.issuperset(map(type, v3)): return other(value, ctx)
+            if not BYTES.issuperset(map(type, v3)): return other(value, prefix)
             c8 = v3.copy()
             p += (b'\x02', T[n9] if (n9 := len(c8)) < 8192 else write_long(n9),)
             for v10 in c8:
                 p += (T[n11] if (n11 := len(v10)) < 8192 else write_long(n11), v10,)
             p += (NO if c8 else EMPTY,)
-        else: return other(value, ctx)
+        else: return other(value, prefix)
         return join(p)
     except AvroEncodingError:
         raise
@@ -994,7 +995,7 @@ def test_the_text_can_be_read() -> None:
         raised = []
     except Exception as error:  # a signal handler's, unless the value is at fault
         raised = [error]
-    message = other(value, ctx)
+    message = other(value, prefix)
     if raised: raise raised[0]
     return message
 """
@@ -1029,11 +1030,13 @@ def test_what_the_value_is_not_at_fault_for_is_not_swallowed() -> None:
 
 
 def test_tracebacks_show_the_text_as_long_as_the_function_lives() -> None:
-    write = compiled("string")
-    filename = write.__code__.co_filename  # type: ignore[attr-defined]
-    assert linecache.getline(filename, 1) == "def write(value, ctx):\n"
+    write = AvroSchema('"string"').writer(PREFIX)
+    code = write.__code__  # type: ignore[attr-defined]
+    filename, line = code.co_filename, code.co_firstlineno
+    del code
+    assert linecache.getline(filename, line) == "    def write(value, ctx):\n"
     linecache.checkcache()
-    assert linecache.getline(filename, 1)
+    assert linecache.getline(filename, line)
     del write
     gc.collect()
     assert filename not in linecache.cache

@@ -160,12 +160,13 @@ def test_a_default_that_fastavro_does_not_write_is_named() -> None:
 def test_a_misfit_deep_in_unions_of_records_costs_no_more_each_level(depth: int) -> None:
     """Each level would double the places to look at."""
     two = {**record("B", n=["null", "A", "B"])}
-    parsed = AvroSchema(json.dumps(record("A", n=["null", "A", two])))
+    parsed = AvroSchema(json.dumps(record("A", n=["null", "A", two])))._parsed
+    assert parsed is not None
     value: Any = {"n": SECRET}
     for _ in range(depth):
         value = {"n": value}
-    judge = Judge(parsed._named, {"strict": False, "strict_allow_default": False}, places=depth * 20)
-    assert judge.find(parsed._top, value) is not None
+    judge = Judge(parsed.named, {"strict": False, "strict_allow_default": False}, places=depth * 20)
+    assert judge.find(parsed.top, value) is not None
 
 
 def test_a_search_that_would_be_too_long_ends_without_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
