@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -62,6 +61,8 @@ class Unsuitable(Exception):  # noqa: N818
 class Type:
     """A type of the schema, its names resolved.
 
+    Nothing is cached: until Python 3.12 ``cached_property`` has a lock, which a fork could leave held in the child.
+
     Attributes:
         kind: ``union``, ``record`` for errors too, or the Avro type.
         schema: as parsed.
@@ -85,7 +86,7 @@ class Type:
         """Whether a value's type is all that is to be checked before it is written."""
         return self.kind not in _HOLDERS and self.kind != "union" and not self.logical
 
-    @cached_property
+    @property
     def holds(self) -> bool:
         """Whether it holds other types, whose pieces are added to ``p``."""
         return self.kind in _HOLDERS or (self.kind == "union" and any(branch.kind in _HOLDERS for branch in self.inner))
@@ -95,7 +96,7 @@ class Type:
         """Whether a record has a function of its own, which checks everything."""
         return self.kind == "record" and self.uses > 1
 
-    @cached_property
+    @property
     def nullable(self) -> Type | None:
         """The other branch of a union with null, where that is written as one expression of a checked type."""
         if self.kind != "union" or len(self.inner) != 2:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import linecache
+import os
+import subprocess
 import sys
 import threading
 import traceback
@@ -208,3 +210,41 @@ def test_threads_that_meet_a_schema_at_once_each_write_their_id() -> None:
         thread.join()
     sys.setswitchinterval(interval)
     assert wrong == []
+
+
+FORKS = """
+import json, os, signal, sys, threading, warnings
+warnings.simplefilter("ignore")
+from fastavro import parse_schema
+from kafka_sr_retry.avro.compiler import compiled
+from kafka_sr_retry.avro.encoder import AvroSchema
+sys.setswitchinterval(1e-5)
+kind = ["null", "string", {"type": "array", "items": "long"}]
+schema = {"type": "record", "name": "R", "fields": [{"name": f"f{n}", "type": kind} for n in range(30)]}
+named = {}
+parsed = parse_schema(schema, named_schemas=named)
+def work():
+    while True:
+        compiled(parsed, named)
+def written():
+    return AvroSchema.of(json.dumps(schema)).writer(b"")(dict.fromkeys(f"f{n}" for n in range(30)), None)
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+for number in range(80):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        os._exit(written() != bytes(30))
+    ended = os.waitpid(child, 0)[1]
+    if ended:
+        break
+print(f"child {number} ended with {ended}")
+sys.stdout.flush()
+os._exit(ended != 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_while_others_compile_holds_no_child() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
