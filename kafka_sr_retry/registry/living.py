@@ -18,9 +18,10 @@ class Living(Generic[_T]):
 
     def __init__(self) -> None:
         self._references: set[weakref.ref[_T]] = set()
+        self._discard = self._references.discard  # one for all
 
     def add(self, one: _T) -> None:
-        self._references.add(weakref.ref(one, self._references.discard))
+        self._references.add(weakref.ref(one, self._discard))
 
     def __iter__(self) -> Iterator[_T]:
         """Those of now."""
