@@ -44,6 +44,9 @@ _REFRESH_AGAIN = 5.0
 _REFUSALS = 1000
 """Refusals that are remembered at most: each holds its schema and the registry's words."""
 
+_BODIES = 1000
+"""Bodies that subjects share."""
+
 
 @dataclass(frozen=True, slots=True)
 class Remembered(Generic[_T]):
@@ -114,6 +117,7 @@ class Asking:
         self._memories: Living[Memory[Any, Any]] = Living()
         self._known: Memory[RegistryRequest[Any], Remembered[Any]] = self.memory()
         self._refused: Memory[RegistryRequest[Any], Remembered[Any]] = self.memory(_REFUSALS)
+        self._bodies: Memory[bytes, bytes] = self.memory(_BODIES)
         self._closed = False
         self._contexts = contexts
         self._lines = {_here(): self._made(contexts)}
@@ -271,7 +275,8 @@ class Asking:
         if isinstance(result, Answered):
             if request.keep:
                 weight = len(request.body or b"") + len(repr(result.value))
-                self._known.remember(request, Remembered(result.value, now, now + self._ttl(request)), weight)
+                kept = Remembered(result.value, now, now + self._ttl(request))
+                self._known.remember(self._kept(request), kept, weight)
             return result
         due = max(result.not_before, now + result.remembered_for * self._settings.refusal_cache_ttl)
         if due > now:
@@ -281,6 +286,16 @@ class Asking:
     def _ttl(self, request: RegistryRequest[Any]) -> float:
         """Seconds after which its answer is asked for again."""
         return self.latest_ttl if request.ages else FOR_EVER
+
+    def _kept(self, request: RegistryRequest[_T]) -> RegistryRequest[_T]:
+        """A question as it is remembered. Many subjects may have one schema: its body is kept once."""
+        body = request.body
+        if body is None:
+            return request.bare(None)
+        shared = self._bodies.get(body)
+        if shared is None:
+            self._bodies.remember(body, body, len(body))
+        return request.bare(shared or body)
 
     def _refresh(self, request: RegistryRequest[Any], known: Remembered[Any], now: float) -> None:
         """One call asks again; whoever asks meanwhile has the old answer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -62,6 +62,10 @@ class RegistryRequest(Generic[T]):
     def __hash__(self) -> int:
         return self._hash  # each call asks for it some twenty times
 
+    def bare(self, body: bytes | None) -> RegistryRequest[T]:
+        """An equal one with this equal body, and without what is needed to ask."""
+        return replace(self, body=body, asked="", expects=_nothing, or_else=None)
+
     @classmethod
     def build(
         cls,
@@ -104,6 +108,10 @@ class RegistryRequest(Generic[T]):
             ages=ages,
             or_else=or_else,
         )
+
+
+def _nothing(content: Any) -> Any:
+    raise BadAnswer("it is an answer to a question that nobody asks")
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False)

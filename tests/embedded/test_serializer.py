@@ -993,7 +993,7 @@ def test_what_a_known_subject_takes(schema_registry: SchemaRegistryServer) -> No
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     characters, taken = map(float, done.stdout.split())
     assert 1000 < characters < 1100
-    assert 1400 < taken < 5600, "2.8 KB, as docs/operations.md has it"
+    assert 300 < taken < 1800, "0.9 KB, as docs/operations.md has it"
 
 
 WITHOUT = """
