@@ -7,7 +7,7 @@ SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration engines benchmark resilience simulation soak compare chaos fuzz secrets mutate range package release lock audit stack-up stack-down clean
+.PHONY: help demo test lint integration engines benchmark memory resilience simulation soak compare chaos fuzz secrets mutate range package release lock audit stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ benchmark: $(VENV)/.dev ## what a message costs, beside the peers (nine minutes)
 	$(BIN)/python benchmarks/registration.py
 	$(BIN)/python benchmarks/asyncio_loop.py
 	$(BIN)/pytest benchmarks -p no:cacheprovider
+
+memory: $(VENV)/.dev ## what topics and serializers take; is memory flat
+	$(BIN)/python benchmarks/memory.py
 
 resilience: $(VENV)/.dev ## both clients on a registry's bad days (twelve minutes)
 	$(BIN)/python benchmarks/resilience.py
