@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kafka_sr_retry.registry import answers
+from kafka_sr_retry.registry.masking import BEGINNING
 from kafka_sr_retry.registry.policy import Break, Outcome
 from kafka_sr_retry.registry.request import BadAnswer, RegistryRequest, Reply
 from kafka_sr_retry.schema import Schema
@@ -363,3 +364,10 @@ def test_a_token_that_is_in_an_error_too_is_not_told() -> None:
 
     assert token(400, content).detail == "400 invalid_grant: ***"
     assert token(400, content | {"device_token": 5}).detail == "400 invalid_grant: r3fr3sh-it"
+
+
+def test_a_text_that_is_cut_ends_with_no_beginning_of_a_secret() -> None:
+    secret = "".join(f"{number:05}" for number in range(1000))[:4999]
+    assert set(answers.told(5 * secret, (secret,), 1000)) == {"*"}
+    for size, left in ((20_000, 20_000), (20_001, 20_000 - BEGINNING)):
+        assert answers.told("x" * size, (), 30_000) == "x" * left

@@ -34,6 +34,7 @@ from kafka_sr_retry.events import (
 )
 from kafka_sr_retry.registry.access import Access
 from kafka_sr_retry.registry.call import Walk
+from kafka_sr_retry.registry.steps import Need, Turn
 
 A, B = "http://a", "http://b"
 ASKED = f"register a schema under subject {SUBJECT!r}"
@@ -476,3 +477,65 @@ def test_only_who_is_overloaded_rests_as_long_as_it_asks() -> None:
     headers = {"Retry-After": "60"}
     assert not play({"status": 407, "headers": headers}).world.outages.outage(A).resting
     assert play({"status": 429, "headers": headers}).world.outages.outage(A).resting
+
+
+def test_a_round_tells_how_long_it_waits_unless_another_call_ends_the_wait() -> None:
+    played = Play([A], lambda *_: {"broke": "refused", "takes": 2.0}, random=0.5)
+    played.ask("one", request_for("register", "one"), 20.0)
+    played.at(0.7, lambda: played.ask("two", request_for("register", "two"), 20.0))
+    played.ends()
+    waits = [event.wait for event in of(played.events, RetryEvent)]
+
+    assert 0.0 in waits
+    assert 1.0 not in waits
+
+
+@pytest.mark.parametrize(("seconds", "spent"), [(30.0, True), (20.0, False)])
+def test_only_a_call_that_had_its_whole_time_tells_how_long_an_outage_is(seconds: float, spent: bool) -> None:
+    played = Play([A], lambda *_: {"broke": "refused"})
+    played.ask("it", request_for("register"), seconds)
+    played.ends()
+
+    assert (played.world.outages.outage(A).spent is not None) is spent
+
+
+@pytest.mark.parametrize(
+    ("answer", "silent", "quiet"),
+    [
+        ({"broke": "timeout"}, True, True),
+        ({"broke": "connect_timeout", "takes": 9.0}, True, False),
+        ({"broke": "reset", "takes": 9.0}, False, False),
+        (BUSY | {"takes": 9.0}, False, False),
+    ],
+    ids=["hangs", "no connection", "reset", "an answer"],
+)
+def test_a_node_where_a_registration_hung_is_left_alone(answer: dict[str, Any], silent: bool, quiet: bool) -> None:
+    """Where another node can be reached."""
+    played = play(answer, GOOD, nodes=[A, B])
+    holds = played.world.outages.holds
+
+    assert holds.is_silent(A) is silent
+    assert (holds.until(A, failed=True) > 0) is quiet
+
+
+@pytest.mark.parametrize(("total", "quiet"), [(2.0, False), (5.0, True)])
+def test_a_registration_hangs_after_three_seconds(total: float, quiet: bool) -> None:
+    played = play({"broke": "timeout"}, nodes=[A, B], total=total)
+    assert (played.world.outages.holds.until(A, failed=True) > 0) is quiet
+
+
+@pytest.mark.parametrize("renews", [True, False])
+def test_a_token_that_is_about_to_expire_is_renewed_beside_the_call(renews: bool) -> None:
+    renewed: list[bool] = []
+
+    class Expiring(Renewed):
+        def renews(self, now: float) -> bool:
+            renewed.append(renews)
+            return renews
+
+    world = replace(Play([A], lambda *_: GOOD).world, credentials=Expiring(Access()))
+    walk = Walk(request_for("register"), world, 10.0, lambda event: None)
+    walk.last_until(40.0)
+    step = next(walk.steps(10.0))
+
+    assert (type(step), getattr(step, "waits", None)) == ((Need, False) if renews else (Turn, None))

@@ -425,3 +425,56 @@ def test_who_has_waited_in_vain_spends_an_outage_that_it_is_suspected_of() -> No
     world.stop(call)
 
     assert world.outages.outage(A).spent == call.deadline
+
+
+# -- who is let through ----------------------------------------------------------------------------
+
+
+def test_a_first_attempt_waits_for_its_time_and_no_longer() -> None:
+    world = World()
+    for question in ("one", "two", "three", "four"):
+        world.now += 1.5
+        fails(world, question)
+    new = world.call("new")
+    wait = world.wait(new)
+    assert wait < world.outages.outage(A).not_before - world.now
+    world.now += wait
+    assert world.ask(new) == A
+
+
+def test_where_nothing_is_written_for_a_while_nobody_waits_for_a_probe_under_way() -> None:
+    world = World(A, B)
+    slow = world.call("slow", seconds=100)
+    assert world.ask(slow) == A
+    world.open(A)
+    world.until_probe(A)
+    probe = world.call("probe", seconds=100)
+    probe.skipped.add(B)
+    assert world.ask(probe) == A
+    world.report(slow, A, Action.NEXT, hung=True)
+    next_one = world.call("next", seconds=100)
+    next_one.skipped.add(B)
+    assert world.wait(next_one) == world.outages.holds.until(A, failed=True) - world.now
+
+
+def test_an_attempt_that_is_made_again_keeps_no_first_attempt_from_its_turn() -> None:
+    world = World()
+    fails(world, "one")
+    world.now += 1.0
+    again = world.call("one")
+    assert world.ask(again) == A
+    for question in ("two", "three", "four"):
+        world.now += 1.5
+        fails(world, question)
+    world.report(again, A, Action.AGAIN)
+    assert world.ask(again) == A
+    assert world.wait(world.call("new")) < world.outages.outage(A).not_before - world.now
+
+
+def test_a_question_that_needs_no_leader_takes_no_turn_to_look_for_one() -> None:
+    world = World()
+    world.open(WRITES)
+    reads, writes = world.call("reads", registers=False), world.call("opens 0")
+    assert world.ask(reads) == A
+    world.until_probe(WRITES)
+    assert world.ask(writes) == A
