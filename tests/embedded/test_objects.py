@@ -470,6 +470,38 @@ def test_methods_are_no_fields() -> None:
     assert misfit(record("R", name="string", json=["null", "string"]), Computed(name="x")).field_path == "json"
 
 
+@dataclasses.dataclass
+class Methods:
+    name: str
+
+    def plain(self) -> None:
+        raise AssertionError
+
+    @classmethod
+    def of_class(cls) -> None:
+        raise AssertionError
+
+    @staticmethod
+    def static() -> None:
+        raise AssertionError
+
+    class Inner:
+        pass
+
+
+@pytest.mark.parametrize("field", ["plain", "of_class", "static", "Inner"])
+def test_nor_is_what_else_a_class_has(field: str) -> None:
+    error = misfit(record("R", name="string", **{field: ["null", "string"]}), Methods("x"))
+    assert (error.field_path, error.actual) == (field, "nothing: the field is missing")
+
+
+@pytest.mark.parametrize("kind", [Extra, OldExtra])
+def test_an_extra_field_is_one_of_the_objects_own(kind: Any) -> None:
+    one = kind(name="x", more="y")
+    assert written(mapping("string"), one) == b"\4\x08name\2x\x08more\2y\0"
+    assert misfit(record("R", name="string"), one, **{"validate.strict": True}).field_path == "more"
+
+
 def test_an_extra_field_is_no_method_of_its_name() -> None:
     class Loose(pydantic.BaseModel, extra="allow"):
         name: str
@@ -595,7 +627,7 @@ def test_an_object_whose_attribute_raises_is_a_misfit() -> None:
         id: int = attrs.field(init=False)
 
     error = misfit(record("R", id="long"), Late())
-    assert "AttributeError" in error.actual
+    assert (error.field_path, error.expected, error.actual) == ("id", "long", "Late, which raised AttributeError")
 
 
 class HasGet(pydantic.BaseModel):

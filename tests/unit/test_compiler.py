@@ -36,7 +36,7 @@ from kafka_sr_retry import AvroEncodingError, ConfigurationError
 from kafka_sr_retry.avro import compiler
 from kafka_sr_retry.avro.compiler import Unsuitable, source_of
 from kafka_sr_retry.avro.encoder import AvroSchema
-from kafka_sr_retry.avro.objects import Plainness
+from kafka_sr_retry.avro.objects import Copy, Plainness, Unfit
 from kafka_sr_retry.avro.pieces import shared_scope, varint
 
 PREFIX = b"\0\0\0\1\2"
@@ -381,7 +381,7 @@ FITS = {"i": 1, "s": "x", "r": {"x": 1.0}, "e": "B", "f": b"12", "m": {"k": 1}, 
         {"r": {}}, {"e": "C"}, {"e": Mood.GOOD}, {"f": b"1"}, {"f": b"123"},
         {"f": bytearray(b"12")}, {"m": {1: 1}},
         {"m": {Liar("k"): 1}}, {"a": [Liar("x")]}, {"u": {"-type": "map"}}, {"m": {"k": "1"}},
-        {"m": [("k", 1)]}, {"a": ("x",)}, {"a": [1]}, {"a": "x"},
+        {"m": {"k": True}}, {"m": {"k": 1.0}}, {"m": [("k", 1)]}, {"a": ("x",)}, {"a": [1]}, {"a": "x"},
     ],
     ids=repr,
 )  # fmt: skip
@@ -426,6 +426,19 @@ def record_of(name: str, **fields: Any) -> dict[str, Any]:
     return {"type": "record", "name": name, "fields": [{"name": key, "type": kind} for key, kind in fields.items()]}
 
 
+def listed(kind: Any) -> Any:
+    return {"type": "array", "items": kind}
+
+
+def mapped(kind: Any) -> Any:
+    return {"type": "map", "values": kind}
+
+
+UUIDS, DATES = ({"type": base, "logicalType": name} for base, name in (("string", "uuid"), ("int", "date")))
+MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 8, "scale": 2}
+ONE, ANY, VAST, DAY = uuid.UUID(int=1), Decimal(1), Decimal("1E+10001"), date(2026, 1, 2)
+TEXTS, WHOLE = record_of("S", a="string"), record_of("L", a="long")
+CHAIN = record_of("N", next=["null", "N"])
 INNER = record_of("Inner", x="int")
 HINTED = {"x": 1, "-type": "wrong"}
 
@@ -435,6 +448,7 @@ HINTED = {"x": 1, "-type": "wrong"}
     [
         (["null", record_of("Outer", i=INNER)], {"i": HINTED}),
         (["null", {"type": "array", "items": INNER}], [HINTED]),
+        (["null", record_of("Outer", u=["null", record_of("X", z="int")], i=INNER)], {"u": {"z": 1}, "i": HINTED}),
         (["null", {"type": "map", "values": INNER}], {"k": HINTED}),
         (
             record_of("L", x="int", more=["null", {"type": "array", "items": "L"}]),
@@ -457,6 +471,8 @@ def test_two_records_of_one_name_in_references_are_each_their_own() -> None:
     schema = AvroSchema(json.dumps(record_of("Top", a="A", b="B")), [json.dumps(first), json.dumps(second)])
     value = {"a": {"r": {"x": 1}}, "b": {"r": {"x": 1}}}
     assert schema.writer(b"")(value, None) == b"\0\0\0\0\0\0\xf0\x3f\2"
+    with pytest.raises(Unsuitable, match=r"^two records Q$"):
+        schema.source()
 
 
 @pytest.mark.parametrize("kind", ["record", "array", "map"])
@@ -584,6 +600,85 @@ def test_a_logical_type_with_a_writer_of_somebodys_own_is_not_compiled(monkeypat
         assert by_serializer(schema, value) == by_fastavro(schema, value)
 
 
+def test_a_schema_that_python_does_not_compile_tells_what_python_says() -> None:
+    with pytest.raises(Unsuitable, match="nested"):
+        compiled(nested(40, "array"))
+
+
+EACH = {
+    "null": None, "boolean": True, "int": 5, "long": -5, "float": 1.5, "double": 2, "string": "é", "bytes": b"x",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        *EACH.items(),
+        *((listed(kind), 2 * [value]) for kind, value in EACH.items()),
+        *((mapped(kind), {"k": value}) for kind, value in EACH.items()),
+        *((["null", kind], value) for kind, value in EACH.items() if kind != "null"),
+        *(([kind, "null"], value) for kind, value in EACH.items() if kind != "null"),
+        *((["null", kind, mapped(kind)], {"k": value}) for kind, value in EACH.items() if kind != "null"),
+        (listed(UUIDS), [ONE, "x"]),
+        (mapped(MONEY), {"k": ANY, "l": b"x"}),
+        (CHAIN, {"next": {"next": {"next": None}}}),
+        (listed(CHAIN), [{"next": {"next": None}}]),
+        (record_of("R", a=CHAIN, b=["null", "N"], c=listed("N")), {"a": {"next": None}, "b": {"next": None}, "c": []}),
+        (record_of("R", u=["null", TEXTS], i=INNER), {"u": {"a": "x"}, "i": HINTED}),
+        (listed(record_of("R", a="null")), [{"a": None}]),
+        (record_of("R"), {}),
+        (listed(listed(listed("long"))), [[[1], []], []]),
+        (["null", WHOLE, listed("L")], [{"a": 1}]),
+        ({**WHOLE, "type": "error"}, {"a": 1}),
+    ],
+    ids=repr,
+)
+def test_a_value_of_each_type_is_written_without_fastavro(schema: Any, value: Any) -> None:
+    assert compiled(schema)(value, None) == by_fastavro(schema, value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (listed(WHOLE), [OrderedDict(a=1)]),
+        (listed(WHOLE), [{"a": 1}, {"a": True}]),
+        (mapped(WHOLE), {"k": OrderedDict(a=1)}),
+        (mapped(["null", "long"]), {"k": True}),
+        (listed(["null", "long"]), [True]),
+        (listed(listed("long")), [(1,)]),
+        (mapped("long"), {"k": True}),
+        (listed("float"), [True]),
+    ],
+    ids=repr,
+)
+def test_what_does_not_fit_in_a_list_or_a_map_goes_to_fastavro(schema: Any, value: Any) -> None:
+    with pytest.raises(FellBack):
+        compiled(schema)(value, None)
+
+
+def test_nothing_is_written_for_nothing() -> None:
+    for schema, value in (("null", None), (record_of("R"), {}), (record_of("R", a="null"), {"a": None})):
+        assert compiled(schema)(value, None) == PREFIX
+    assert compiled(CHAIN)({"next": {"next": None}}, None) == PREFIX + b"\2\0"
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        (0, "00"), (-1, "01"), (1, "02"), (63, "7e"), (-64, "7f"), (64, "8001"), (-65, "8101"), (8191, "fe7f"),
+        (-8192, "ff7f"), (8192, "808001"), (2**31 - 1, "feffffff0f"), (-(2**63), "ffffffffffffffffff01"),
+    ],
+)  # fmt: skip
+def test_known_numbers_have_known_bytes(number: int, written: str) -> None:
+    assert varint(number).hex() == written
+    assert compiled("long")(number, None) == PREFIX + bytes.fromhex(written)
+
+
+def test_a_value_that_does_not_fit_within_a_record_that_holds_itself_goes_to_fastavro() -> None:
+    for odd in ({"next": 5}, {"next": {}}, {"next": {"next": OrderedDict(next=None)}}, [], OrderedDict(next=None)):
+        assert compiled(CHAIN, lambda *_: b"fastavro's")(odd, None) == b"fastavro's"
+
+
 def nested(depth: int, kind: str) -> Any:
     schema: Any = "int"
     for _ in range(depth):
@@ -599,6 +694,68 @@ def test_a_schema_nested_deeper_than_python_compiles_is_fastavros(kind: str, dep
         value = [value] if kind == "array" else {"k": value}
     schema = nested(depth, kind)
     assert by_serializer(schema, value) == by_fastavro(schema, value)
+
+
+UNDECIDED = "a union that no exact type decides"
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        (record_of("R", a=record_of("null", z="int")), "a type that is called like one of Avro's own"),
+        (record_of("R", a=record_of("union")), "a type that is called like one of Avro's own"),
+        (record_of("R", a=record_of("request")), "a type that is called like one of Avro's own"),
+        (record_of("R", u=["null", ["int", "string"]]), "a union in a union"),
+        (["int", "long"], UNDECIDED),
+        ([{"type": "array", "items": "int"}, "bytes"], UNDECIDED),
+        ([DATES, {"type": "long", "logicalType": "timestamp-micros"}], UNDECIDED),
+        ([DATES, UUIDS], UNDECIDED),
+        ([{"type": "enum", "name": "E", "symbols": ["A"]}, UUIDS], UNDECIDED),
+        (["float", "double"], UNDECIDED),
+        (["float", "int"], UNDECIDED),
+        ({"type": "string", "logicalType": "shout"},
+            "the logical type string-shout, which somebody has given fastavro a writer for"),
+        ({"type": "fixed", "name": "F", "size": "4"}, "an odd fixed"),
+        ({"type": "enum", "name": "E", "symbols": {"A": 1}}, "an odd enum"),
+        ({"type": "error_union"}, "type error_union"),
+        ({"type": "map"}, "KeyError: 'values'"),
+        ("nothing", "type nothing"),
+        (record_of("R", **{str(n): ["null", "string"] for n in range(2000)}),
+            "a function of more than 150000 characters"),
+    ],
+    ids=lambda given: repr(given)[:80],
+)  # fmt: skip
+def test_why_a_schema_is_left_to_fastavro(schema: Any, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fastavro.write.LOGICAL_WRITERS, "string-shout", lambda value, schema: value.upper())
+    odd = schema == "nothing" or (
+        isinstance(schema, dict) and schema["type"] in ("fixed", "enum", "error_union", "map")
+    )
+    with pytest.raises(Unsuitable) as caught:
+        source_of(*((schema, {}) if odd else parsed(schema)))
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("union", "values"),
+    [
+        (["null", "long", "double"], [None, 5, 5.5]),
+        (["double", "long"], [5, 5.5]),
+        (["double", "int", "string"], [5, 5.5, "x"]),
+        (["string", {"type": "enum", "name": "E", "symbols": ["A"]}], ["A"]),
+        (["bytes", {"type": "array", "items": "int"}, "boolean"], [b"x", [1], True]),
+        (["bytes", {"type": "fixed", "name": "F", "size": 1}], [b"x"]),
+        ([UUIDS, "null", MONEY], [ONE, "x", None, ANY, b"x"]),
+        ([MONEY, {"type": "long", "logicalType": "local-timestamp-micros"}], [ANY, datetime(2026, 1, 2), 5]),
+        ([{"type": "int", "logicalType": "time-millis"}, "boolean"], [time(1, 2, 3), 5, False]),
+        ([mapped("int"), listed("int"), "null"], [{"k": 1}, [1], None, {}]),
+        (["string", WHOLE], ["x", {"a": 1}]),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_union_that_the_exact_type_decides_is_compiled(union: list[Any], values: list[Any]) -> None:
+    write = compiled(union)
+    for value in values:
+        assert write(value, None) == by_fastavro(union, value)
 
 
 def test_a_schema_that_is_left_to_fastavro_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -630,6 +787,84 @@ def test_a_value_deeper_than_the_function_recurses_is_refused() -> None:
     with pytest.raises(FellBack):
         compiled(schema)(value, None)
     assert by_serializer(schema, value) is None
+
+
+# -- what can be read again is not copied ----------------------------------------------------------
+
+
+def chain(length: int) -> Any:
+    value: Any = None
+    for _ in range(length):
+        value = {"next": value}
+    return value
+
+
+def stack(height: int) -> Any:
+    value: Any = [[]]
+    for _ in range(height - 1):
+        value = [value]
+    return value
+
+
+UNKNOWN = [type("Odd", (), {name: None})() for name in ("__iter__", "__getitem__", "get", "items")]
+"""Objects that may hold others."""
+
+
+class OwnDict(dict[Any, Any]):
+    pass
+
+
+class OwnList(list[Any]):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("schema", "plain", "others"),
+    [
+        ("long", [1, Decimal("1E+10000"), "x", object()], [VAST, [1], (), *UNKNOWN]),
+        (DATES, [DAY, 5], [VAST, [1], iter([1])]),
+        ({"type": "fixed", "name": "F", "size": 2}, [b"12", bytearray(2), Mood.GOOD, VAST], [[1, 2], iter([1])]),
+        (listed("string"), [["x"], ("x",), b"", 5], [{"x"}, iter("x"), OwnList("x"), {}, deque("x")]),
+        (mapped("string"), [{"k": "x"}, 5], [OwnDict(k="x"), [], OrderedDict()]),
+        (listed("long"), [[1, 1.5, None], (1,), b"12"], [[VAST], [1, [1]], OwnList(), {}, (1, VAST)]),
+        (mapped("long"), [{"k": 1}, 5], [{"k": VAST}, OwnDict(), {"k": 1, "l": ()}, []]),
+        (listed(UUIDS), [(ONE,)], [[ONE], [], (ONE, VAST)]),
+        (listed(record_of("B", **{f"f{n}": record_of(f"I{n}", x="long") for n in range(250)})), [()], [[]]),
+        (mapped(UUIDS), [{"k": ONE}], [{"k": VAST}]),
+        (listed(MONEY), [[ANY], (ANY,)], [[ANY, VAST]]),
+        (listed(["null", DATES]), [[DAY, None]], [[VAST]]),
+        (listed(["null", UUIDS]), [(ONE,)], [[ONE]]),
+        (listed(listed(UUIDS)), [((ONE,),)], [[(ONE,)], ([ONE],)]),
+        (listed(mapped(UUIDS)), [({"k": ONE},)], [[{"k": ONE}]]),
+        (listed(record_of("R", t="string", a=UUIDS)), [({"a": ONE},)], [[{"a": ONE}]]),
+        (listed(record_of("R", a=record_of("Q", b=UUIDS))), [({"a": {"b": ONE}},)], [[{"a": {"b": ONE}}]]),
+        (TEXTS, [{"a": "x"}, 5, {"b": [1]}], [OwnDict(a="x"), [1]]),
+        (WHOLE, [{"a": 1}, {}, 5], [{"a": VAST}, OwnDict(a=1), {"a": [1]}, [1]]),
+        (record_of("R", a="long", b="string", c=DATES), [{"a": 1, "c": DAY}], [{"a": 1, "c": VAST}, {"a": VAST}]),
+        (listed(TEXTS), [[{"a": "x"}, 5]], [[OwnDict(a="x")], [[1]]]),
+        (listed(WHOLE), [[{"a": 1}, 5], ({},)], [[{"a": 1}, {"a": VAST}], [OwnDict(a=1)], [[1]], [{"a": [1]}]]),
+        (record_of("R", l=WHOLE), [{"l": {"a": 1}}, {"l": 5}], [{"l": {"a": VAST}}, {"l": OwnDict(a=1)}]),
+        (record_of("R", s=TEXTS, t="S"), [{"s": {}, "t": {}}], [{"s": OwnDict()}, {"t": OwnDict()}]),
+        (record_of("R", l=WHOLE, m="L"), [{"l": {}, "m": {}}], [{"l": {"a": VAST}}, {"m": {"a": VAST}}]),
+        (CHAIN, [chain(30), {"next": ("N", {})}], [chain(31), {"next": OwnDict()}, {"next": ("N", OwnDict())}]),
+        (record_of("T", more=listed("T")), [{"more": [{"more": []}]}], [{"more": [{"more": OwnList()}]}]),
+        (record_of("R", a=["null", "string"]), [{"a": OwnList()}], [OwnDict()]),
+        (record_of("R", a=listed(CHAIN), b=listed(record_of("M", m=["null", "M"]))),
+            [{"b": [{"m": {"m": None}}], "a": []}], [[1]]),
+        (["null", TEXTS], [{"a": "x"}, ("S", {"a": "x"})], [OwnDict(), ("S", OwnDict())]),
+        (["null", WHOLE], [{"a": 1}, ("L", {"a": 1})], [{"a": VAST}, ("L", {"a": VAST})]),
+        (["int", "long", WHOLE], [{"a": 1}], [{"a": VAST}]),
+        ([TEXTS, WHOLE], [{"a": "x"}, None, [1, ("x",)]], [OwnDict(a=1), {"a": VAST}, VAST, [OwnDict()]]),
+        ([TEXTS, listed("long")], [[1], {"a": "x"}, stack(30)], [[VAST], [[OwnList()]], stack(31)]),
+        ([TEXTS, listed(UUIDS)], ["x", ANY], [[ONE], {"a": "x"}, VAST]),
+        ([DATES, MONEY], [DAY, ANY], [VAST, OwnList()]),
+    ],
+    ids=lambda given: repr(given)[:80],
+)  # fmt: skip
+def test_what_can_be_read_again_is_not_copied(schema: Any, plain: list[Any], others: list[Any]) -> None:
+    deep = Plainness(*parsed(schema)).deep
+    assert [deep(value, 0) for value in plain] == [True] * len(plain)
+    assert [deep(value, 0) for value in others] == [False] * len(others)
 
 
 # -- a value is read once ------------------------------------------------------------------------
@@ -877,6 +1112,202 @@ class Headers:
 
     def items(self) -> Any:
         return self.pairs
+
+
+class Gets:
+    """No mapping, but a record's fields can be read from it as from one."""
+
+    def __contains__(self, name: Any) -> bool:
+        return name in ("a", "-type", "another")
+
+    def get(self, name: Any) -> Any:
+        return 5
+
+
+class OnlyGets(Gets):
+    pass
+
+
+class Broken:
+    def __iter__(self) -> Any:
+        raise RuntimeError("SECRET")
+
+
+class BrokenIterator(Broken):
+    def __next__(self) -> Any:
+        raise AssertionError
+
+
+class BrokenList(list[Any]):
+    __iter__ = Broken.__iter__  # type: ignore[assignment]
+
+
+class Indexed:
+    def __getitem__(self, index: int) -> int:
+        return [7, 8][index]
+
+
+HASH, TWO = {"type": "fixed", "name": "F", "size": 4}, record_of("T", a="long", b=["null", "long"])
+HasAB = make_dataclass("HasAB", ["a", "b"])
+HALF = HasAB(1, 2)
+del HALF.b
+
+
+def copied(schema: Any, value: Any, **options: bool) -> Any:
+    top, named = parsed(schema)
+    return Copy(named, {"strict": False, "strict_allow_default": False} | options).of(top, value)
+
+
+def as_it_is(value: Any) -> Any:
+    return value, value
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "expected"),
+    [
+        ("long", *as_it_is(iter([1]))),
+        ("string", *as_it_is(VAST)),
+        ("double", *as_it_is(VAST)),
+        (listed("long"), iter([1, 2]), [1, 2]),
+        (listed("long"), {3}, [3]),
+        (listed("long"), {1: 2}, [1]),
+        (listed("long"), OwnList([1]), [1]),
+        (listed("long"), Indexed(), [7, 8]),
+        (listed("long"), *as_it_is(b"12")),
+        (listed("long"), *as_it_is(array("i", [1]))),
+        (listed("long"), *as_it_is(memoryview(b"12"))),
+        (listed("long"), *as_it_is(object())),
+        (listed("long"), *as_it_is(UNKNOWN[2])),
+        (listed("string"), iter(["x", VAST]), ["x", VAST]),
+        (listed(["null", "long"]), iter([1, None]), [1, None]),
+        (listed(listed("long")), iter([iter([1]), (2,)]), [[1], [2]]),
+        (HASH, array("H", [1, 2]), b"\1\0\2\0"),
+        (HASH, *as_it_is([1])),
+        (listed("long"), *as_it_is(type("Bytes", (bytes,), {})(b"12"))),
+        (listed(["null", WHOLE]), [HasAB(1, 2), HasAB(3, 4)], [("L", {"a": 1}), ("L", {"a": 3})]),
+        (listed(HASH), iter([memoryview(b"1234"), "1234", [1]]), [b"1234", "1234", [1]]),
+        (DATES, iter([DAY]), [DAY]),
+        (DATES, *as_it_is(OwnList([1]))),
+        (listed(DATES), [iter([DAY])], [[DAY]]),
+        (WHOLE, OwnDict(a=1, b=2), {"a": 1}),
+        (WHOLE, OwnDict({"a": 1, "-type": "L"}), {"a": 1, "-type": "L"}),
+        (WHOLE, {"a": 1, "b": 2}, {"a": 1, "b": 2}),
+        (WHOLE, Gets(), {"a": 5, "-type": 5}),
+        (WHOLE, HasAB(1, 2), {"a": 1}),
+        (WHOLE, *as_it_is([1])),
+        (record_of("R", l=listed("long")), OwnDict(l=iter([1])), {"l": [1]}),
+        (mapped("long"), OwnDict(k=1), {"k": 1}),
+        (mapped("long"), HasAB(1, 2), {"a": 1, "b": 2}),
+        (mapped("long"), Headers(("k", 1)), {"k": 1}),
+        (mapped("long"), OwnList([]), []),
+        (mapped("long"), *as_it_is(iter([]))),
+        (mapped("long"), *as_it_is(object())),
+        (mapped(listed("long")), {"k": iter([1]), "l": (2,)}, {"k": [1], "l": [2]}),
+        (["null", WHOLE], OwnDict(a=1), {"a": 1}),
+        (["null", WHOLE], HasAB(1, 2), ("L", {"a": 1})),
+        (["null", {**WHOLE, "type": "error"}], HasAB(1, 2), {"a": 1}),
+        (["null", WHOLE], ("L", OwnDict(a=1, b=2)), ("L", {"a": 1})),
+        (["null", WHOLE], ("L", HasAB(1, 2)), ("L", {"a": 1})),
+        (["null", WHOLE], *as_it_is(("Q", OwnDict(a=1)))),
+        (["null", WHOLE], *as_it_is(("L", OwnDict(a=1), 3))),
+        (["null", WHOLE], *as_it_is(Gets())),
+        (["null", WHOLE], *as_it_is(iter([1]))),
+        (["null", TEXTS, WHOLE], HasAB(1, 2), ("L", {"a": 1})),
+        (["null", TEXTS, WHOLE], OwnDict(a=1), ("L", {"a": 1})),
+        ([WHOLE, TWO], HasAB(1, 2), ("T", {"a": 1, "b": 2})),
+        ([TWO, WHOLE], HasAB(1, 2), ("T", {"a": 1, "b": 2})),
+        ([WHOLE, {**WHOLE, "name": "M"}], HasAB(1, 2), ("L", {"a": 1})),
+        ([WHOLE, TWO], HasQ(1), None),
+        ([WHOLE, mapped("long")], HasAB(1, 2), {"a": 1, "b": 2}),
+        ([mapped("long"), TWO], HasAB(1, 2), {"a": 1, "b": 2}),
+        ([mapped("string"), WHOLE], HasAB(1, 2), ("L", {"a": 1})),
+        (["null", listed("long")], UserList([1]), [1]),
+        (["null", listed("long")], *as_it_is({1})),
+        (["null", listed("long")], *as_it_is(array("i", [1]))),
+        (["null", listed("long")], deque([1]), [1]),
+        (["null", listed(WHOLE)], [HasAB(1, 2), OwnDict(a=2, b=3)], [{"a": 1}, {"a": 2}]),
+        (["null", mapped("long")], OwnDict(k=1), {"k": 1}),
+        (["null", mapped("long")], *as_it_is(Headers(("k", 1)))),
+        (["null", mapped("long")], HasAB(1, 2), {"a": 1, "b": 2}),
+        (["null", record_of("R", f=HASH)], OwnDict(f=array("i", [1])), {"f": array("i", [1])}),
+        (["null", record_of("R", f=HASH)], HasQ(1), None),
+        (["null", record_of("R", l=WHOLE, m=["null", "L"])], OwnDict(l=HasAB(1, 2), m=OwnDict(a=3, b=4)),
+            {"l": {"a": 1}, "m": {"a": 3}}),
+        (["null", record_of("R", l=listed("long"))], OwnDict(l=UserList([1])), {"l": [1]}),
+        (["null", record_of("R", m=mapped("long"))], OwnDict(m=HasAB(1, 2)), {"m": {"a": 1, "b": 2}}),
+    ],
+)  # fmt: skip
+def test_a_copy_has_what_the_schema_asks_for(schema: Any, value: Any, expected: Any) -> None:
+    if expected is None:
+        with pytest.raises(Unfit):
+            copied(schema, value)
+    else:
+        copy = copied(schema, value)
+        assert (type(copy), repr(copy)) == (type(expected), repr(expected))
+        assert copy is value or copy is not expected
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "place", "expected", "actual"),
+    [
+        ("long", VAST, "", "long", "Decimal of more than 10000 digits"),
+        ("int", VAST, "", "int", "Decimal of more than 10000 digits"),
+        ("bytes", VAST, "", "bytes", "Decimal of more than 10000 digits"),
+        (HASH, VAST, "", "4 bytes of fixed F", "Decimal of more than 10000 digits"),
+        (["null", "string"], VAST, "", "one of null, string", "Decimal of more than 10000 digits"),
+        (listed("long"), [1, VAST], "[1]", "long", "Decimal of more than 10000 digits"),
+        (mapped("long"), {"k": VAST}, "['k']", "long", "Decimal of more than 10000 digits"),
+        (listed("long"), Broken(), "", "array", "Broken, which raised RuntimeError"),
+        (listed(listed("long")), [[1], Broken()], "[1]", "array", "Broken, which raised RuntimeError"),
+        (mapped(listed("long")), {"k": Broken()}, "['k']", "array", "Broken, which raised RuntimeError"),
+        (record_of("R", l=listed("long")), OwnDict(l=Broken()), "l", "array",
+            "Broken, which raised RuntimeError"),
+        (WHOLE, Unreadable(), "", "record L", "Unreadable, which raised ConnectionError"),
+        (mapped("long"), Unreadable(), "", "map", "Unreadable, which raised TypeError"),
+        (listed("long"), Unreadable(), "", "array", "Unreadable, which raised TypeError"),
+        (DATES, BrokenIterator(), "", "int (date)", "BrokenIterator, which raised RuntimeError"),
+        (mapped("long"), BrokenList(), "", "map", "BrokenList, which raised RuntimeError"),
+        (mapped("long"), HALF, "b", "map", "HasAB, which raised AttributeError"),
+        (WHOLE, Empty(), "a", "long", "nothing: the field is missing"),
+        (TWO, HasQ(1), "a", "long", "nothing: the field is missing"),
+        (record_of("R", t=TWO), {"t": HasQ(1)}, "t.a", "long", "nothing: the field is missing"),
+        (record_of("R", b=["null", "long"]), Empty(), "b", "one of null, long", "nothing: the field is missing"),
+        (mapped(WHOLE), HasAB(HasAB(1, 2), Empty()), "['b'].a", "long", "nothing: the field is missing"),
+        (mapped("long"), Headers(("k", 1), ("k", 2)), "", "map", "Headers that has a key twice"),
+        (["null", WHOLE], Empty(), "a", "long", "nothing: the field is missing"),
+        (["null", TEXTS, WHOLE], HasAB(None, 2), "", "one of null, record S, record L", "HasAB"),
+        (["null", record_of("R", b=["null", "long"])], Empty(), "b", "one of null, long",
+            "nothing: the field is missing"),
+        (["null", listed(listed("long"))], [{1}], "[0]", "array", "set: within a union give a list or a dict"),
+        (["null", mapped(listed("long"))], {"k": iter([1])}, "['k']", "array",
+            "list_iterator: within a union give a list or a dict"),
+        (["null", record_of("R", m=mapped("long"))], OwnDict(m=Headers()), "m", "map",
+            "Headers: within a union give a list or a dict"),
+        (["null", record_of("R", m=WHOLE)], OwnDict(m=UNKNOWN[2]), "m", "record L",
+            "Odd: within a union give a list or a dict"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_copied_is_told_with_its_place(
+    schema: Any, value: Any, place: str, expected: str, actual: str
+) -> None:
+    inside = f"f.{place}" if place and place[0] != "[" else "f" + place
+    for kind, one, path in ((schema, value, place), (record_of("Outer", f=schema), OwnDict(f=value), inside)):
+        with pytest.raises(Unfit) as caught:
+            copied(kind, one)
+        misfit = caught.value.misfit
+        assert (misfit.path, misfit.expected, misfit.actual) == (path, expected, actual)
+
+
+@pytest.mark.parametrize("strict", ["strict", "strict_allow_default"])
+def test_a_strict_copy_has_the_names_of_all_there_is(strict: str) -> None:
+    options = {strict: True}
+    assert copied(WHOLE, OwnDict(a=1, b=2), **options) == {"a": 1, "b": None}
+    assert copied(WHOLE, HasAB(1, 2), **options) == {"a": 1, "b": None}
+    assert copied(["null", WHOLE], {"a": 1, "b": OwnDict()}, **options) == {"a": 1, "b": OwnDict()}
+    with pytest.raises(Unfit) as caught:
+        copied(WHOLE, OnlyGets(), **options)
+    misfit = caught.value.misfit
+    assert (misfit.expected, misfit.actual) == ("record L", "OnlyGets, which raised AttributeError")
 
 
 def test_a_map_with_a_key_twice_is_refused() -> None:

@@ -11,10 +11,11 @@ import uuid
 import weakref
 from collections import deque
 from contextlib import suppress
+from dataclasses import make_dataclass
 from io import BytesIO
 from typing import Any
 
-import fastavro
+import fastavro.write
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ from kafka_sr_retry import (
     record_subject_name_strategy,
 )
 from kafka_sr_retry.avro.encoder import AvroSchema, full_name
-from kafka_sr_retry.avro.misfit import Judge
+from kafka_sr_retry.avro.misfit import Judge, TooMuch
 
 PREFIX = b"\0\0\0\0\7"
 SECRET = "hunter2"
@@ -150,10 +151,196 @@ def test_a_logical_type_tells_its_place_and_why(nullable: Any, kind: Any, value:
     assert str(value) not in repr(error)
 
 
+class Money:
+    def as_tuple(self) -> Any:
+        return decimal.Decimal(1).as_tuple()
+
+
+ERROR = {**record("E", a="long"), "type": "error"}
+INT_RANGE = "int out of the range of int, -2147483648 to 2147483647"
+LONG_RANGE = "int out of the range of long, -9223372036854775808 to 9223372036854775807"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "place", "expected", "actual"),
+    [
+        ("int", 1j, "", "int", "complex"),
+        ("long", 2**63, "", "long", LONG_RANGE),
+        ("long", -(2**63) - 1, "", "long", LONG_RANGE),
+        ("double", 10**400, "", "double", "int out of the range of double"),
+        ("float", SECRET, "", "float", "str"),
+        (["null", "float"], 10**400, "", "float", "int out of the range of float"),
+        ("string", "\ud800", "", "string", "str with a surrogate, which UTF-8 does not hold"),
+        ("string", b"x", "", "string", "bytes"),
+        (FIXED, b"123", "", "4 bytes of fixed Hash", "bytes of 3 bytes"),
+        (FIXED, bytearray(5), "", "4 bytes of fixed Hash", "bytearray of 5 bytes"),
+        (FIXED, "1234", "", "4 bytes of fixed Hash", "str"),
+        (ENUM, SECRET, "", "one of the symbols HEARTS, SPADES of enum Suit", "str"),
+        (DECIMAL, 5, "", "bytes (decimal, precision 4, scale 2)", "int"),
+        (
+            logical("bytes", "decimal", precision=4), decimal.Decimal("1.5"), "",
+            "bytes (decimal, precision 4, scale 0)",
+            "Decimal with more digits after the point than its scale, 0",
+        ),
+        (
+            FIXED_DECIMAL, decimal.Decimal(990), "", "fixed of 1 bytes (decimal, precision 2, scale 0)",
+            "Decimal with more digits than its precision, 2",
+        ),
+        (
+            FIXED_DECIMAL, decimal.Decimal("5E+2"), "", "fixed of 1 bytes (decimal, precision 2, scale 0)",
+            "Decimal that its 1 bytes do not hold",
+        ),
+        (DECIMAL, decimal.Decimal("-Infinity"), "", "bytes (decimal, precision 4, scale 2)",
+            "Decimal that is no finite number"),
+        (logical("long", "timestamp-millis"), SECRET, "", "long (timestamp-millis)", "str"),
+        (logical("int", "of-nobody"), SECRET, "", "int (of-nobody)", "str"),
+        (ITEM, 5, "", "record Item", "int"),
+        (ERROR, 5, "", "error E", "int"),
+        (ITEM, {"price": SECRET}, ".price", "double", "str"),
+        (ERROR, {}, ".a", "long", "nothing: the field is missing"),
+        (record("Item", a=["null", "long"], b="double"), {}, ".b", "double", "nothing: the field is missing"),
+        (array("long"), {"k": 1}, "[0]", "long", "str"),
+        (array("long"), "xy", "", "array", "str"),
+        (array("string"), b"xy", "", "array", "bytes"),
+        (array("string"), bytearray(b"xy"), "", "array", "bytearray"),
+        (array(array("long")), [[1], [2, SECRET]], "[1][1]", "long", "str"),
+        (mapping("long"), {5: 1}, "", "a map with string keys", "a key of type int"),
+        (mapping("long"), {"\ud800": 1}, "", "a map with string keys",
+            "a key: str with a surrogate, which UTF-8 does not hold"),
+        (mapping("long"), {"k": 1, "l": SECRET}, "['l']", "long", "str"),
+        (mapping("long"), {"k" * 50: SECRET}, f"['{'k' * 50}']", "long", "str"),
+        (mapping("long"), {"k" * 51: SECRET}, f"['{'k' * 50}'...]", "long", "str"),
+        (["null", mapping("long")], {5: 1}, "", "one of null, map", "a key of type int"),
+        (["null", array("string")], b"xy", "", "one of null, array", "bytes"),
+        (["null", array("string")], {"x"}, "", "one of null, array", "set"),
+        (["null", CARD], ("Card",), "", "one of null, record Card", "tuple, which in a union must be (name, value)"),
+        (["null", CARD], ("Cash", {}), "", "one of null, record Card", "a hint that names none of them"),
+        (["null", CARD], {"-type": "Cash"}, "", "one of null, record Card", "a hint that names none of them"),
+        (["null", CARD], {"-type": "Card", "number": 5}, ".number", "string", "int"),
+        (["null", "int"], ("int", SECRET), "", "int", "str"),
+        (["null", ITEM], {"price": "1.5"}, ".price", "double", "str"),
+        ("long", None, "", "long", "None"),
+        ("bytes", decimal.Decimal(1), "", "bytes", "Decimal"),
+        (DECIMAL, decimal.Decimal("1.234"), "", "bytes (decimal, precision 4, scale 2)",
+            "Decimal with more digits after the point than its scale, 2"),
+        (DECIMAL, Money(), "", "bytes (decimal, precision 4, scale 2)", "Money that its type does not hold"),
+        ({**FIXED_DECIMAL, "scale": 2}, decimal.Decimal("9.9"), "", "fixed of 1 bytes (decimal, precision 2, scale 2)",
+            "Decimal that its 1 bytes do not hold"),
+        (array("long"), 5, "", "array", "int"),
+        (["null", CARD], {}, ".number", "string", "nothing: the field is missing"),
+        (["null", array("long")], [1, 1.5], "[1]", "long", "float"),
+        (["null", mapping("long")], {"k": 1.5}, "['k']", "long", "float"),
+        (["null", array("long")], ("array", [SECRET]), "[0]", "long", "str"),
+        (["null", record("A", u=["null", "long"])], {"u": ("long", 1.5)}, ".u", "long", "float"),
+        # where fastavro gives up, it looks at no other branch
+        ([record("A", u=["null", "int"]), record("B", u=array("int"))], {"u": (1, 2, 3)}, ".u", "one of null, int",
+            "tuple, which in a union must be (name, value)"),
+        ([logical("int", "date"), "string"], SECRET, "", "int (date)", "str"),
+        ([CARD, mapping("long")], {5: 1, "-type": "map"}, "", "one of record Card, map", "a key of type int"),
+        # of two that fit, it takes the first with most of the fields
+        ([record("A", a="string"), record("B", b="double", c=["null", "long"])], {"a": "\ud800", "b": 10**400}, ".a",
+            "string", "str with a surrogate, which UTF-8 does not hold"),
+        (["null", ITEM], {"price": decimal.Decimal(1)}, ".price", "double", "Decimal"),
+        ([CARD, CASH], {"number": 1}, "", "one of record Card, record Cash", "dict"),
+        ([CARD, "int"], {"number": 1}, ".number", "string", "int"),
+        ([CARD, "int"], 2**31, "", "one of record Card, int", INT_RANGE),
+        (["int", "long"], 2**63, "", "one of int, long", INT_RANGE),
+        (["null", DECIMAL], SECRET, "", "one of null, bytes (decimal, precision 4, scale 2)", "str"),
+    ],
+)  # fmt: skip
+def test_what_a_misfit_says(kind: Any, value: Any, place: str, expected: str, actual: str) -> None:
+    """The same in a field, in an array, and at the top, where bytes are no decimal, and ``None`` is no object."""
+    wholes: list[Any] = [(record(f=kind), {"f": value}, "f" + place), (array(kind), [value], "[0]" + place)]
+    if value is not None and kind != "bytes" and not (isinstance(kind, dict) and kind["type"] == "bytes"):
+        wholes.append((kind, value, place.removeprefix(".")))
+    for schema, whole, path in wholes:
+        error = misfit(schema, whole)
+        assert (error.field_path, error.expected, error.actual) == (path, expected, actual)
+        where = f"field {path}" if path else "the object"
+        told = f"{where} does not fit the schema: expected {expected}, got {actual}. Nothing was sent."
+        assert str(error) == told
+
+
 def test_a_default_that_fastavro_does_not_write_is_named() -> None:
     schema = record(raw="bytes")
     schema["fields"][0]["default"] = "\u00ff"
-    assert misfit(schema, {}).field_path == "raw"
+    for whole, value, path in ((schema, {}, "raw"), (array(schema), [{"raw": b""}, {}], "[1].raw")):
+        error = misfit(whole, value)
+        assert (error.field_path, error.expected) == (path, "bytes")
+        assert error.actual == "nothing, and a default that fastavro does not write"
+
+
+def test_an_error_has_an_end() -> None:
+    long = record(**{"f" * 2000: {**ENUM, "symbols": [f"S{n}" for n in range(1000)]}})
+    error = misfit(long, {"f" * 2000: type("C" * 2000, (), {})()})
+    assert str(error) == f"field {'f' * 994}…, got {'C' * 1000}…. Nothing was sent."
+
+
+def test_one_value_in_two_unions_is_looked_at_for_each() -> None:
+    schema = record(a=["null", "int"], b=["null", "string"], c=["null", "int"])
+    assert misfit(schema, {"a": 5, "b": 5, "c": 5}).field_path == "b"
+    assert misfit(array(["null", "int"]), [1, SECRET]).field_path == "[1]"
+
+
+def lenient(schema: Any, **limits: Any) -> Any:
+    parsed = AvroSchema(json.dumps(schema))._parsed
+    assert parsed is not None
+    return parsed.top, Judge(parsed.named, {"strict": False, "strict_allow_default": False}, **limits)
+
+
+@pytest.mark.parametrize(
+    ("schema", "make"),
+    [
+        (array(array("long")), lambda places: [[]] * (places - 1)),
+        (array(mapping("long")), lambda places: [{}] * (places - 1)),
+        (record(rows=array(record("Row"))), lambda places: {"rows": [{}] * (places - 2)}),
+    ],
+)
+def test_a_search_has_so_many_places_and_no_more(schema: Any, make: Any) -> None:
+    top, judge = lenient(schema, places=9)
+    assert judge.find(top, make(9)) is None
+    top, judge = lenient(schema, places=9)
+    with pytest.raises(TooMuch):
+        judge.find(top, make(10))
+
+
+@pytest.mark.parametrize("deepest", [99, 100])
+def test_a_search_goes_as_deep_as_is_written(deepest: int) -> None:
+    value: Any = {"next": None}
+    for _ in range(deepest):
+        value = {"next": value}
+    top, judge = lenient(LIST)
+    if deepest < 100:
+        assert judge.find(top, {"next": {"next": 5}}) is not None
+        assert judge.find(top, value) is None
+        assert judge.find(top, value) is None  # and may do so again
+    else:
+        assert judge.find(top, {"next": {"next": None}}) is None
+        with pytest.raises(TooMuch):
+            judge.find(top, value)
+
+
+def test_a_value_for_a_writer_of_somebodys_own_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(value: Any, schema: Any) -> Any:
+        raise ValueError(SECRET)
+
+    monkeypatch.setitem(fastavro.write.LOGICAL_WRITERS, "array-odd", refuses)
+    error = misfit(record(a=logical("array", "odd", items="long")), {"a": [1, SECRET]})
+    assert (error.field_path, error.expected, error.actual) == ("a", "array (odd)", "list")
+    monkeypatch.setitem(fastavro.write.LOGICAL_WRITERS, "int-odd", refuses)
+    for value in (-(2**31), 2**31 - 1):
+        assert misfit(logical("int", "odd"), value).actual == "int"
+
+
+def test_a_writer_of_somebodys_own_may_take_named_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fastavro.write.LOGICAL_WRITERS, "array-even", lambda value, schema: value)
+    schema = record(a=CARD, b=logical("array", "even", items="Card"), c="long")
+    card = {"number": "1"}
+    assert misfit(schema, {"a": card, "b": [card], "c": SECRET}).field_path == "c"
+
+
+def test_a_key_that_is_no_string_has_no_place_of_its_own() -> None:
+    assert misfit(mapping(record("I", x="long")), {5: Node(1)}).field_path == "[...].x"
 
 
 @pytest.mark.parametrize("depth", [10, 60])
@@ -172,7 +359,7 @@ def test_a_misfit_deep_in_unions_of_records_costs_no_more_each_level(depth: int)
 def test_a_search_that_would_be_too_long_ends_without_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Judge.__init__, "__defaults__", (10,))
     error = misfit(record(rows=array(ITEM)), {"rows": 100 * [{"price": 1.0}] + [{"price": SECRET}]})
-    assert (error.field_path, error.actual) == ("", "dict, which raised ValueError")
+    assert (error.field_path, error.expected, error.actual) == ("", "record R", "dict, which raised ValueError")
 
 
 @pytest.mark.parametrize(
@@ -186,14 +373,15 @@ def test_a_search_that_would_be_too_long_ends_without_a_place(monkeypatch: pytes
         (["null", "long"], SECRET, "null, long", "str"),
         (array("long"), 5, "array", "int"),
         ("bytes", 5, "bytes", "int"),
-        ("bytes", "\ud800", "bytes", "surrogate"),
+        ("bytes", "\ud800", "bytes", "str with a surrogate, which UTF-8 does not hold"),
     ],
 )
 def test_a_misfit_of_the_object_itself_has_an_empty_path(schema: Any, value: Any, expected: str, actual: str) -> None:
     error = misfit(schema, value)
     assert error.field_path == ""
     assert expected in error.expected
-    assert actual in error.actual
+    assert actual == error.actual.removesuffix(" of 1 bytes")
+    assert schema != "bytes" or error.expected == "bytes"
     assert SECRET not in str(error)
 
 
@@ -225,6 +413,9 @@ def test_a_named_type_of_a_namespace_is_followed() -> None:
         ([CARD, CASH], {"-type": "Cash", "cents": 1}),
         (logical("int", "date"), "2024-02-29"),
         ("float", 1),
+        ("float", "1.5"),
+        ("double", "1.5"),
+        ("double", decimal.Decimal("1.5")),
         ("string", "ü"),
         (["null", "double"], 1),
     ],
@@ -277,6 +468,7 @@ class Treacherous(dict[str, Any]):
 
 def test_an_object_whose_own_methods_raise_is_a_misfit_that_shows_nothing() -> None:
     error = misfit(record(id="long"), Treacherous(id=1))
+    assert (error.field_path, error.expected) == ("", "record R")
     assert error.actual == "Treacherous, which raised RuntimeError"
     assert SECRET not in str(error)
 
@@ -301,10 +493,17 @@ def test_an_additional_field_passes_unless_strict() -> None:
         assert "extra" in str(misfit(record(id="long"), order, **conf))
 
 
-def test_an_additional_field_is_named() -> None:
-    error = misfit(record(id="long"), {"id": 1, "extra": SECRET}, **STRICT)
-    assert error.field_path == "extra"
+@pytest.mark.parametrize("conf", [STRICT, ALLOW_DEFAULT], ids=str)
+def test_an_additional_field_is_named(conf: Any) -> None:
+    error = misfit(record(id="long"), {"id": 1, "extra": SECRET}, **conf)
+    assert (error.field_path, error.expected, error.actual) == (
+        "extra",
+        "no such field",
+        "one more than the schema has",
+    )
     assert SECRET not in str(error)
+    assert misfit(record(id="long"), {"id": 1, 5: SECRET}, **conf).field_path == ""
+    assert misfit(record(id="long"), {"id": SECRET, "extra": 1}, **conf).field_path == "id"
 
 
 def test_a_nested_additional_field_has_its_path() -> None:
@@ -373,7 +572,9 @@ def released() -> memoryview:
 @pytest.mark.parametrize("make", [Shy, Odd, gone, released])
 def test_what_is_no_bytes_is_a_misfit_whatever_it_raises(make: Any) -> None:
     error = misfit("bytes", make())
+    assert (error.field_path, error.expected) == ("", "bytes")
     assert "which raised" in error.actual
+    assert not error.actual.startswith("None")
     assert SECRET not in str(error)
     assert serializer("bytes")(Text("raw")) == PREFIX + b"raw"
 
@@ -399,6 +600,20 @@ class Nameless(type):
 
 class Hidden(metaclass=Nameless):
     pass
+
+
+class Shut(Hidden):
+    def __iter__(self) -> Any:
+        return iter([1])
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_what_cannot_be_looked_at_is_not_written() -> None:
+    error = misfit(array("long"), Shut())
+    assert (error.field_path, error.expected, error.actual) == ("", "array", "Shut, which raised OSError")
+    assert SECRET not in str(error)
 
 
 @pytest.mark.parametrize("schema", ["long", "bytes", array("long"), mapping("long"), record(id="long")])
@@ -614,6 +829,35 @@ def test_a_value_at_the_limit_is_written(value: str) -> None:
     assert ended(repr(json.dumps(LIST)), value) == ""
 
 
+class OwnDict(dict[str, Any]):
+    pass
+
+
+Node = make_dataclass("Node", ["next"])
+
+
+@pytest.mark.parametrize(
+    ("schema", "make"),
+    [
+        (LIST, lambda inner: OwnDict(next=inner)),
+        (LIST, Node),
+        (LIST, lambda inner: OwnDict(next=inner and ("N", inner))),
+        (record("E", next=["null", mapping("E")]), lambda inner: OwnDict(next=inner and {"k": inner})),
+        (record("E", next=["null", array("E")]), lambda inner: OwnDict(next=inner and [inner])),
+    ],
+    ids=["mapping", "object", "hint", "map", "array"],
+)
+def test_a_hundred_within_one_another_are_written(schema: Any, make: Any) -> None:
+    each = 2 if schema["name"] == "E" else 1
+    fits: Any = None
+    for _ in range(100 // each):
+        fits = make(fits)
+    assert serializer(schema)(fits)
+    error = misfit(schema, make(make(fits)))
+    assert error.expected == "at most 100 records, arrays and maps within one another"
+    assert (error.field_path, error.actual) == ("", "more")
+
+
 def with_default(kind: Any, default: Any, name: str = "R", **more: Any) -> dict[str, Any]:
     schema = record(name, **more, f=kind)
     schema["fields"][-1]["default"] = default
@@ -642,7 +886,7 @@ def doubling(levels: int) -> dict[str, Any]:
         with_default(mapping("R"), {"k": {}}),
         with_default(with_default("R", {}, "Q"), {}),
         {**with_default("R", {}), "type": "error"},
-        doubling(40),
+        doubling(18),
     ],
 )
 def test_a_default_without_end_is_refused(schema: Any) -> None:
@@ -696,8 +940,10 @@ def test_a_union_cannot_pass_for_types_that_fastavro_has_parsed() -> None:
 
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000])
 def test_what_is_no_json_has_no_name(text: str) -> None:
-    with pytest.raises(ConfigurationError):
+    assert full_name('{"type":["null","long"]}') is None
+    with pytest.raises(ConfigurationError, match=r"^schema_str is not an Avro schema: ") as caught:
         full_name(text)
+    assert caught.value.key == "schema_str"
 
 
 @pytest.mark.parametrize("kind", ["record", "map", "enum", "fixed"])
@@ -747,6 +993,7 @@ def test_a_decimal_whose_exponent_stands_for_too_many_digits_is_refused_at_once(
         error = misfit(schema, value)
         assert error.actual == "Decimal of more than 10000 digits"
         assert error.field_path == path
+        assert "(decimal, precision 4, scale 2)" in error.expected
 
 
 @pytest.mark.parametrize("vast", VAST, ids=str)
@@ -777,7 +1024,7 @@ def test_a_decimals_scale_has_a_limit() -> None:
 @pytest.mark.parametrize("name", ["NaN", "1e999", "5", "null", '["x"]', "true"])
 def test_a_fields_name_is_a_string(name: str) -> None:
     text = '{"type":"record","name":"R","fields":[{"name":' + name + ',"type":"long"}]}'
-    with pytest.raises(ConfigurationError, match="not an Avro schema"):
+    with pytest.raises(ConfigurationError, match="not an Avro schema: R has a field whose name is no string"):
         AvroSchema(text)
 
 

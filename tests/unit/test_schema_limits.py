@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kafka_sr_retry.avro.compiler import DIGITS, Unsuitable
-from kafka_sr_retry.avro.encoder import LARGEST_DECIMAL, AvroSchema
+from kafka_sr_retry.avro.encoder import LARGEST_DECIMAL, AvroSchema, full_name
 from kafka_sr_retry.errors import ConfigurationError
 
 
@@ -30,10 +30,11 @@ def decimal(scale: int, kind: str = "decimal") -> dict[str, Any]:
         lambda kind: {"type": "map", "values": kind},
         lambda kind: ["null", kind],
         record,
+        lambda kind: record({"name": "a", "type": kind}, {"name": "b", "type": "long"}),
         lambda kind: record({"name": "a", "type": "long"}, {"name": "b", "type": ["null", kind, "string"]}),
         lambda kind: record({"name": "a", "type": record(kind, name="S")}, {"name": "b", "type": ["null", "R"]}),
     ],
-    ids=["itself", "array", "map", "union", "record", "second field", "record in a record"],
+    ids=["itself", "array", "map", "union", "record", "first field", "second field", "record in a record"],
 )
 def test_a_scale_has_a_limit_wherever_it_stands(held: Any) -> None:
     AvroSchema(json.dumps(held(decimal(DIGITS))))
@@ -58,6 +59,38 @@ def test_a_default_that_leads_to_itself_is_named_whichever_field_it_is_of() -> N
     assert "the default of field next of R leads to itself, or to more than" in str(caught.value)
     assert str(caught.value).count(" values") == 1
     AvroSchema(json.dumps(record(plain, {"name": "m", "type": {"type": "map", "values": "R"}, "default": {}})))
+
+
+HELD = {
+    "itself": ("R", {}),
+    "first branch": (["R", "null"], {}),
+    "second branch": (["null", "R"], {}),
+    "array": ({"type": "array", "items": "R"}, [{}]),
+    "map": ({"type": "map", "values": "R"}, {"k": {}}),
+    "another's branch": ([record(name="Leaf"), "R"], {}),  # fastavro 1.8 takes the second
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "value", "how"),
+    [
+        *(("null", None, how) for how in HELD),
+        *(("boolean", 5, how) for how in ("itself", "array", "map")),  # is written, and does not validate
+        *(("string", "\ud800", how) for how in list(HELD)[:5]),  # validates, and is not written
+    ],
+)
+def test_a_default_without_end_is_refused_however_fastavro_comes_to_it(first: str, value: Any, how: str) -> None:
+    """Defaults are written, and looked into for a union's branch."""
+    held, default = HELD[how]
+
+    def filled(one: Any) -> Any:
+        if isinstance(one, list):
+            return [filled(item) for item in one]
+        return {key: filled(item) for key, item in one.items()} or {"a": value}
+
+    endless = {"name": "f", "type": held, "default": filled(default)}
+    with pytest.raises(ConfigurationError, match="leads to itself"):
+        AvroSchema(json.dumps(record({"name": "a", "type": first}, endless)))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +126,7 @@ def test_the_source_of_a_schema_is_its_functions() -> None:
 
     assert source.startswith("def write(value, ctx):")
     assert "join" in source
-    assert "b''" not in source
+    assert "b'" not in source
     with pytest.raises(Unsuitable, match=r"^bytes are written raw$"):
         AvroSchema('"bytes"').source()
 
@@ -110,3 +143,33 @@ def test_unions_in_unions_that_cpython_does_not_compile_are_refused(held: str, d
         AvroSchema(held % unions).writer(b"")
     assert caught.value.key == "schema_str"
     assert isinstance(caught.value.__cause__, cause)
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("[" * 500 + "]" * 500, True),
+        ("[" * 501 + "]" * 501, False),
+        ("{" + '"a":{' * 499 + "}" * 500, True),
+        ("{" + '"a":{' * 500 + "}" * 501, False),
+        ("[" + "[]," * 600 + "[" * 499 + "]" * 500, True),
+        ("[" + "[]," * 600 + "[" * 500 + "]" * 501, False),
+    ],
+    ids=["500", "501", "500 objects", "501 objects", "500 after many", "501 after many"],
+)
+def test_a_text_is_nested_500_levels_deep_and_no_deeper(text: str, fits: bool) -> None:
+    if fits:
+        assert full_name(text) is None
+    else:
+        with pytest.raises(ConfigurationError) as caught:
+            full_name(text)
+        assert str(caught.value) == "schema_str is not an Avro schema: it is nested more than 500 levels deep"
+        assert caught.value.key == "schema_str"
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("text", ['["null", "n.A"]', '"n.A"'])
+def test_a_union_or_a_name_at_the_top_may_mean_a_references_type(text: str, strict: bool) -> None:
+    reference = {"type": "record", "name": "n.A", "fields": [{"name": "x", "type": "long"}]}
+    write = AvroSchema(text, [json.dumps(reference)]).writer(b"", strict=strict)
+    assert write({"x": 1}, None) == (b"\2\2" if "null" in text else b"\2")
