@@ -218,8 +218,8 @@ def test_without_confluents_client_it_says_how_to_install_it() -> None:
 
 
 IMPATIENT = """
-import sys
 from kafka_sr_retry import AvroSerializer
+from kafka_sr_retry.cli.app import app
 from kafka_sr_retry.cli.demo import election
 
 def ours(url, stack):
@@ -228,7 +228,7 @@ def ours(url, stack):
     return election.Client("ours", "AvroSerializer", serializers)
 
 election._ours = ours
-sys.exit(election.run(2.0))
+app(["demo", "--cluster", "--seconds", "2"])
 """
 
 

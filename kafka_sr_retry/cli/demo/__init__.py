@@ -11,6 +11,7 @@ election.py    the other one: a registry's leader is killed, and what each clien
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
@@ -39,6 +40,8 @@ def demo(
     With real servers it leaves a new topic and its subject behind, and says which.
     Exit code 1 if a single row is missing or differs; with --cluster, if a single message of ours is lost.
     """
+    # our log would run through the tables, which say the same
+    logging.getLogger("kafka_sr_retry").setLevel(logging.CRITICAL)
     if cluster:
         if (rows, bootstrap_servers, registry_url) != (None, None, None):
             raise typer.BadParameter("--cluster goes with --seconds alone: it brings its own nodes, and no rows")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -65,8 +64,6 @@ class Screen:
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
-        # our log would run through the tables, which say the same
-        logging.getLogger("kafka_sr_retry").setLevel(logging.CRITICAL)
         self._wait = 0.0
 
     def say(self, text: str, style: str = "") -> None:
