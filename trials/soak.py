@@ -2,9 +2,10 @@
 
     python -m trials.soak [--minutes 30] [--seed 1] [--plot docs/soak.png]
 
-One process produces: four threads, one client, four serializers that share it, new subjects all the time, a cache of
-1,000 subjects that is full within the first minutes. Two registries and the broker run in the process that watches.
-Every twenty to forty seconds the registries' fault begins or ends: which one is drawn with the seed.
+One process produces: four threads, and four tasks of an event loop, each with a serializer; one client, new subjects
+all the time, a cache of 1,000 subjects that is full within the first minutes. Two registries and the broker run in the
+process that watches. Every twenty to forty seconds the registries' fault begins or ends: which one is drawn with the
+seed.
 
 It fails if a message is neither delivered nor reported, if one fails although the registries have been well for longer
 than a call may take, or if memory, threads or sockets are not flat. Linux only: it reads /proc.
@@ -13,6 +14,7 @@ than a call may take, or if memory, threads or sockets are not flat. Linux only:
 from __future__ import annotations
 
 import argparse
+import asyncio
 import ctypes
 import itertools
 import multiprocessing
@@ -22,7 +24,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from multiprocessing.sharedctypes import Synchronized
@@ -33,12 +35,12 @@ from typing import Any
 from confluent_kafka import Message, Producer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from kafka_sr_retry import AvroSerializer, SchemaRegistryClient, SchemaRegistryError
+from kafka_sr_retry import AsyncAvroSerializer, AvroSerializer, SchemaRegistryClient, SchemaRegistryError
 from kafka_sr_retry.testing import KafkaMockCluster, SchemaRegistryCluster, SchemaRegistryServer, faults
 
 SCHEMA = '{"type":"record","name":"Order","fields":[{"name":"id","type":"long"},{"name":"item","type":"string"}]}'
 SPAWN = multiprocessing.get_context("spawn")
-THREADS = 4
+THREADS, TASKS = 4, 4
 TOPICS = 16
 TOTAL_TIMEOUT = 5.0
 CLIENT = {
@@ -150,28 +152,54 @@ def produce(urls: str, bootstrap_servers: str, counts: Counts, seed: int) -> Non
     client = SchemaRegistryClient({"url": urls, **CLIENT})
     producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 20, "log_level": 3})
 
-    def lane(number: int) -> None:
+    def given(number: int) -> Iterator[tuple[tuple[int, int], SerializationContext, int]]:
+        """A message's key and context, and since when the registries have been well."""
         draw = random.Random(f"{seed} {number}")
-        serializer = AvroSerializer(client, SCHEMA)
         for count in itertools.count():
             if counts.stop.is_set():
                 return
             # Every twentieth message has a subject of its own; the others one of the last ten.
             subject = f"soak-{number}-{(count if count % 20 == 0 else count - 20 * draw.randrange(10)) // 20}"
-            key = (number, count)
             add(counts.given)
-            was_well = counts.well.value
+            yield (number, count), SerializationContext(subject, MessageField.VALUE), counts.well.value
+
+    def lane(number: int) -> None:
+        serializer = AvroSerializer(client, SCHEMA)
+        for key, ctx, was_well in given(number):
             try:
-                payload = serializer({"id": count, "item": "tea"}, SerializationContext(subject, MessageField.VALUE))
+                payload = serializer({"id": key[1], "item": "tea"}, ctx)
             except SchemaRegistryError:
-                add(counts.failed)
-                if was_well and counts.well.value == was_well:
-                    add(counts.while_well)
-                continue
-            pending.add(key)
-            producer.produce(f"soak-{draw.randrange(TOPICS)}", payload, on_delivery=ended(key))
-            producer.poll(0)
+                gave_up(was_well)
+            else:
+                send(key, payload)
             time.sleep(0.01)
+
+    def loop() -> None:
+        async def task(number: int) -> None:
+            serializer = AsyncAvroSerializer(client, SCHEMA)
+            for key, ctx, was_well in given(number):
+                try:
+                    payload = await serializer({"id": key[1], "item": "tea"}, ctx)
+                except SchemaRegistryError:
+                    gave_up(was_well)
+                else:
+                    send(key, payload)
+                await asyncio.sleep(0.01)
+
+        async def main() -> None:
+            await asyncio.gather(*(task(THREADS + number) for number in range(TASKS)))
+
+        asyncio.run(main())
+
+    def gave_up(was_well: int) -> None:
+        add(counts.failed)
+        if was_well and counts.well.value == was_well:
+            add(counts.while_well)
+
+    def send(key: tuple[int, int], payload: bytes) -> None:
+        pending.add(key)
+        producer.produce(f"soak-{key[1] % TOPICS}", payload, on_delivery=ended(key))
+        producer.poll(0)
 
     def ended(key: tuple[int, int]) -> Callable[[object, Message], None]:
         def on_delivery(error: object, _: Message) -> None:
@@ -181,6 +209,7 @@ def produce(urls: str, bootstrap_servers: str, counts: Counts, seed: int) -> Non
         return on_delivery
 
     lanes = [threading.Thread(target=lane, args=(number,)) for number in range(THREADS)]
+    lanes.append(threading.Thread(target=loop))
     for each in lanes:
         each.start()
     for each in lanes:
