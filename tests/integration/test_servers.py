@@ -1,14 +1,13 @@
-"""Under the hosts that fork or patch: uWSGI, whose workers run none of Python's at-fork hooks, gunicorn and celery.
+"""Under the hosts that fork or patch: uWSGI, whose workers run none of Python's at-fork hooks, and gunicorn.
 
 Each subject's id is its number, so that an answer to another process's question shows. All hosts that were selected run
 at the same time, a few at once, as they mostly wait. uWSGI, which comes from its sources alone and needs a C compiler,
-and celery are installed into an environment of their own, for the session.
+is installed into an environment of its own, for the session.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import shutil
@@ -69,35 +68,6 @@ if os.environ["BEFORE"] == "a question under way":
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [tell(environ["PATH_INFO"].strip("/")).encode()]
-"""
-TASKS = """
-import os
-from celery import Celery
-from fleet import tell
-
-folder = os.environ["FOLDER"]
-app = Celery("tasks", broker="filesystem://", backend="file://" + folder)
-app.conf.update(
-    broker_transport_options={"data_folder_in": folder, "data_folder_out": folder, "control_folder": folder},
-    worker_enable_remote_control=False, worker_cancel_long_running_tasks_on_connection_loss=False,
-)
-app.conf.broker_transport_options["polling_interval"] = 0.05
-one = app.task(name="one")(tell)
-"""
-CALLER = """
-import json, sys
-from concurrent.futures import ThreadPoolExecutor
-from tasks import one
-
-def ask(line):
-    number = int(line)
-    told = one.delay(f"s{number}").get(timeout=60, interval=0.05)
-    sys.stdout.write(json.dumps([number, told]) + "\\n")  # in one piece
-    sys.stdout.flush()
-
-with ThreadPoolExecutor(8) as pool:
-    for line in sys.stdin:
-        pool.submit(ask, line)
 """
 
 
@@ -171,7 +141,6 @@ class Running:
         self.host, self.folder = host, folder
         self.registry = Registry()
         (folder / "fleet.py").write_text(APP)
-        (folder / "tasks.py").write_text(TASKS)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
         paths = [str(folder), str(Path(kafka_sr_retry.__file__).parents[1]), *filter(None, sys.path)]
@@ -179,7 +148,6 @@ class Running:
             **os.environ,
             "REGISTRY": self.registry.url,
             "BEFORE": host.before,
-            "FOLDER": str(folder),
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONWARNINGS": "ignore",
         }
@@ -271,47 +239,6 @@ class Running:
             time.sleep(0.05)
 
 
-class RunningCelery(Running):
-    """Asked by tasks, over folders: it needs no other broker."""
-
-    @contextmanager
-    def asking(self, process: subprocess.Popen[bytes]) -> Iterator[Ask]:
-        told: dict[int, Future[str]] = {}
-        speaking = threading.Lock()
-        environment = {**self.environment, "BEFORE": "nothing"}
-        caller = subprocess.Popen(
-            [self.host.command[0], "-c", CALLER],
-            env=environment,
-            cwd=self.folder,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert caller.stdin
-        assert caller.stdout
-        lines, words = caller.stdout, caller.stdin
-
-        def listen() -> None:
-            for line in lines:
-                number, text = json.loads(line)
-                told[number].set_result(text)
-
-        threading.Thread(target=listen, daemon=True).start()
-
-        def ask(number: int) -> str:
-            told[number] = Future()
-            with speaking:
-                words.write(f"{number}\n")
-                words.flush()
-            return told[number].result(LONG)
-
-        try:
-            yield ask
-        finally:
-            caller.kill()
-            caller.communicate()
-
-
 # -- the hosts ------------------------------------------------------------------------------------
 
 
@@ -325,11 +252,6 @@ def uwsgi(*options: str, before: str = WAY, processes: int = 2) -> Host:
 
 def gunicorn(*options: str) -> Host:
     return Host((sys.executable, "-m", "gunicorn", "--bind", "ADDRESS", "--workers", "2", *options, "fleet:app"))
-
-
-def celery(pool: str, *options: str, processes: int = 2) -> Host:
-    worker = ("-m", "celery", "--app", "tasks", "worker", "--loglevel", "INFO", "--pool", pool)
-    return Host(("python", *worker, *options), processes=processes, reload=0)
 
 
 UWSGI = {
@@ -348,10 +270,6 @@ GUNICORN = {
     "gevent": gunicorn("--worker-class", "gevent"),
     "gevent, preload": gunicorn("--worker-class", "gevent", "--preload"),
 }
-CELERY = {
-    "prefork": celery("prefork", "--concurrency", "2", "--max-tasks-per-child", "10", processes=5),
-    "gevent": celery("gevent", "--concurrency", "8", processes=1),
-}
 
 
 @pytest.fixture(scope="session")
@@ -361,7 +279,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hosts")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "uwsgi", "celery"], check=True)
+    subprocess.run([*pip, "uwsgi"], check=True)
     return folder / "bin"
 
 
@@ -377,8 +295,8 @@ def results(
 
     def run(host: Host) -> None:
         name, *words = host.command
-        known = host if name not in ("uwsgi", "python") else Host((str(programs / name), *words), *fields(host))
-        (RunningCelery if "celery" in words else Running)(known, tmp_path_factory.mktemp("host")).run()
+        known = host if name != "uwsgi" else Host((str(programs / name), *words), *fields(host))
+        Running(known, tmp_path_factory.mktemp("host")).run()
 
     with ThreadPoolExecutor(4) as pool:
         yield {host: pool.submit(run, host) for host in hosts}
@@ -395,9 +313,4 @@ def test_uwsgi(results: dict[Host, Future[None]], host: Host) -> None:
 
 @pytest.mark.parametrize("host", GUNICORN.values(), ids=GUNICORN)
 def test_gunicorn(results: dict[Host, Future[None]], host: Host) -> None:
-    results[host].result()
-
-
-@pytest.mark.parametrize("host", CELERY.values(), ids=CELERY)
-def test_celery(results: dict[Host, Future[None]], host: Host) -> None:
     results[host].result()
