@@ -54,7 +54,7 @@ class AsyncAvroSerializer(AvroSerializer):
         """
         if obj is None:
             return None
-        try:
+        try:  # written out as in AvroSerializer: a call to share it would cost as much as awaiting does
             write = self._by_topic[ctx.topic] if ctx.field is _VALUE else None  # type: ignore[union-attr]
         except (KeyError, AttributeError, TypeError):
             write = None

@@ -73,8 +73,8 @@ class Warming:
         timeout: float | None,
         on_progress: OnProgress | None,
     ) -> None:
-        if isinstance(topics, (str, bytes)):
-            raise ConfigurationError(f"topics must be a list of them, such as [{topics!r}]", "topics")
+        if isinstance(topics, (str, bytes)) or not isinstance(topics, Iterable):
+            raise ConfigurationError(f"topics must be a list of them, such as ['orders'], not {topics!r}", "topics")
         self._topics = tuple(topics)
         self._learning, self._asking, self._field = learning, asking, field
         self._until = None if timeout is None else asking.deadline(timeout)

@@ -154,12 +154,12 @@ class Asking:
 
     def asked(self, request: RegistryRequest[_T], timeout: float | None) -> Asked[_T]:
         """The question to ask now."""
-        lines, until = self._here(), self.deadline(None if timeout is None else _checked(timeout))
+        lines, until = self._here(), self.deadline(timeout)
         return Asked(self._question(request, lines), lines.driver, self._clock, self._clock.now(), until)
 
     def deadline(self, timeout: float | None = None) -> float:
         """When what begins now ends, in seconds of the clock."""
-        return self._clock.now() + (self._settings.total_timeout if timeout is None else timeout)
+        return self._clock.now() + (self._settings.total_timeout if timeout is None else _checked(timeout))
 
     def left(self, deadline: float) -> float:
         """Seconds until then."""
@@ -190,9 +190,11 @@ class Asking:
     def shared(self) -> Asking | None:
         """Another with the same memory, threads and connections, and a ``close`` of its own; ``None`` once this is
         closed."""
+        if self._closed:
+            return None
         other = copy.copy(self)
         self._users.add(other)
-        return None if self._closed else other
+        return other
 
     def close(self) -> None:
         """Ends all waits and closes the connections; where others share them, it only takes no more calls itself."""

@@ -73,9 +73,9 @@ def unpickled(cls: type[_S], conf: Mapping[str, Any], mark: Mark | None) -> _S:
 
 
 def _over(cls: type[_S], one: Shared) -> _S | None:
-    """Another client over ``one``'s, which lives on with it; ``None`` where that was closed."""
-    asking = one._asking.shared()
-    if asking is None or type(one) is not cls:
+    """Another client over ``one``'s, which lives on with it; ``None`` where that was closed, or is of another class."""
+    asking = one._asking.shared() if type(one) is cls else None
+    if asking is None:
         return None
     client = cls.__new__(cls)
     vars(client).update(vars(one), _asking=asking, _beneath=one)

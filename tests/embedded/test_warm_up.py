@@ -209,10 +209,17 @@ def test_no_topics_are_no_request(schema_registry: SchemaRegistryServer, kind: K
         assert done(serializer.warm_up([])) == WarmUp(())
 
 
-@pytest.mark.parametrize("topics", ["orders", b"orders"])
+@pytest.mark.parametrize("topics", ["orders", b"orders", None, 7])
 def test_one_text_is_no_list_of_topics(schema_registry: SchemaRegistryServer, kind: Kind, topics: Any) -> None:
     with kind(conf(schema_registry), TEXT) as serializer, pytest.raises(ConfigurationError, match="topics"):
         done(serializer.warm_up(topics))
+
+
+@pytest.mark.parametrize("timeout", ["5", float("nan"), True])
+def test_a_time_that_is_none_is_told(schema_registry: SchemaRegistryServer, kind: Kind, timeout: Any) -> None:
+    with kind(conf(schema_registry), TEXT) as serializer, pytest.raises(ConfigurationError, match="timeout"):
+        done(serializer.warm_up(TOPICS, timeout=timeout))
+    assert schema_registry.requests == []
 
 
 def test_a_topic_that_is_none_is_told_beside_the_others(schema_registry: SchemaRegistryServer, kind: Kind) -> None:
