@@ -18,10 +18,11 @@ from typing import Any
 import fastavro
 import pytest
 import requests
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Message, Producer
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from topics import messages_of
 from waiting import until
 
 from kafka_sr_retry.testing import Fault, KafkaMockCluster, SchemaRegistryServer, error, no_leader, retry_after
@@ -69,25 +70,6 @@ def run(cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer) -> Run
         return done
 
     return example
-
-
-def messages_of(servers: str, topic: str) -> list[Message]:
-    """All of them, those of one partition in their order."""
-    consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "enable.partition.eof": True})
-    partitions = list(consumer.list_topics(topic, timeout=20).topics[topic].partitions)
-    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
-    found: list[Message] = []
-    ended = 0
-    while ended < len(partitions):
-        message = consumer.poll(20)
-        assert message is not None
-        if message.error():
-            assert message.error().code() == KafkaError._PARTITION_EOF
-            ended += 1
-        else:
-            found.append(message)
-    consumer.close()
-    return found
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, SerializingProducer, TopicPartition
+from confluent_kafka import Producer, SerializingProducer
 from confluent_kafka.aio import AIOProducer, AsyncSerializingProducer
 from confluent_kafka.error import KeySerializationError, ValueSerializationError
 from confluent_kafka.schema_registry import AsyncSchemaRegistryClient as ConfluentAsyncClient
@@ -24,6 +24,7 @@ from confluent_kafka.schema_registry.avro import AsyncAvroSerializer as Confluen
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.schema_registry.error import SchemaRegistryError as ConfluentError
 from confluent_kafka.serialization import MessageField, SerializationContext, StringSerializer
+from topics import messages_of
 
 from kafka_sr_retry import (
     AsyncAvroSerializer,
@@ -78,20 +79,7 @@ class Kafka:
         return {"bootstrap.servers": self.servers, "schema.registry.url": self.registry.url, **more}
 
     def raw(self) -> list[Any]:
-        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": self.topic, "enable.partition.eof": True})
-        partitions = list(consumer.list_topics(self.topic, timeout=20).topics[self.topic].partitions)
-        consumer.assign([TopicPartition(self.topic, partition, OFFSET_BEGINNING) for partition in partitions])
-        found, ended = [], 0
-        while ended < len(partitions):
-            message = consumer.poll(20)
-            assert message is not None
-            if message.error():
-                assert message.error().code() == KafkaError._PARTITION_EOF
-                ended += 1
-            else:
-                found.append(message)
-        consumer.close()
-        return found
+        return messages_of(self.servers, self.topic)
 
     def values(self) -> list[Any]:
         return [value for _, value in self.records()]

@@ -9,6 +9,8 @@ from typing import TypeVar
 import pytest
 import stack
 
+from kafka_sr_retry.testing import SchemaRegistryServer
+
 IN_CI = os.environ.get("CI") == "true"
 OWN_STACK = all(os.environ.get(name) for name in stack.VARIABLES)
 
@@ -35,6 +37,13 @@ def kafka_bootstrap_servers(stack_environment: Mapping[str, str]) -> str:
 @pytest.fixture(scope="session")
 def registry_url(stack_environment: Mapping[str, str]) -> str:
     return stack_environment["SCHEMA_REGISTRY_URL"].partition(",")[0].rstrip("/")
+
+
+@pytest.fixture
+def proxy(registry_url: str) -> Iterator[SchemaRegistryServer]:
+    """The registry, behind a door where faults can be put."""
+    with SchemaRegistryServer(upstream=registry_url) as server:
+        yield server
 
 
 def pytest_runtest_setup(item: pytest.Function) -> None:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -24,12 +23,6 @@ EXAMPLES = {
     "spark_foreach_partition.py": "local-cluster[2,1,1024]",
     "spark_foreach_batch.py": "local[2]",
 }
-
-
-@pytest.fixture
-def proxy(registry_url: str) -> Iterator[SchemaRegistryServer]:
-    with SchemaRegistryServer(upstream=registry_url) as server:
-        yield server
 
 
 @pytest.fixture

@@ -52,13 +52,6 @@ def client(registry_url: str) -> Iterator[SchemaRegistryClient]:
 
 
 @pytest.fixture
-def proxy(registry_url: str) -> Iterator[SchemaRegistryServer]:
-    """The registry, behind a door where faults can be put."""
-    with SchemaRegistryServer(upstream=registry_url) as server:
-        yield server
-
-
-@pytest.fixture
 def subject(client: SchemaRegistryClient) -> str:
     name = f"items-{uuid.uuid4()}-value"
     with ConfluentClient(client.config()) as admin:

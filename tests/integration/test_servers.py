@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +32,7 @@ import kafka_sr_retry
 LONG = 60.0
 WAY = "a question under way"
 KNOWN = 1
+PROCESSES = 2
 WHILE_AWAY = range(200, 204)
 AT_THE_END = 400
 NEW = 1000
@@ -122,15 +123,11 @@ class Host:
     """How it is started and what its end does to a question that waits.
 
     Attributes:
-        processes: at least so many answer.
-        reload: the signal after which others have taken their place, 0 for none.
         finishes: whether what waits when it is told to end is answered first.
     """
 
     command: tuple[str, ...]
     before: str = WAY
-    processes: int = 2
-    reload: int = signal.SIGHUP
     finishes: bool = True
 
 
@@ -166,7 +163,7 @@ class Running:
             for _ in range(5):
                 first |= answers(next(fresh))
             # one may have begun later, or have been quicker at each connection
-            self.until(lambda: len(first) >= self.host.processes or first.update(answers(next(fresh))))
+            self.until(lambda: len(first) >= PROCESSES or first.update(answers(next(fresh))))
 
             self.registry.away = True
             waiting = pool.submit(answers, WHILE_AWAY)
@@ -174,9 +171,8 @@ class Running:
             self.registry.away = False
             waiting.result()
 
-            if self.host.reload:
-                process.send_signal(self.host.reload)
-                self.until(lambda: not answers(next(fresh)) & first)
+            process.send_signal(signal.SIGHUP)  # others take their place
+            self.until(lambda: not answers(next(fresh)) & first)
 
             self.registry.away = True
             last = pool.submit(ask, AT_THE_END)
@@ -242,16 +238,18 @@ class Running:
 # -- the hosts ------------------------------------------------------------------------------------
 
 
-def uwsgi(*options: str, before: str = WAY, processes: int = 2) -> Host:
+def uwsgi(*options: str, before: str = WAY) -> Host:
     return Host(
-        ("uwsgi", "--http-socket", "ADDRESS", "--master", "--processes", "2", "--die-on-term", "--need-app",
+        ("uwsgi", "--http-socket", "ADDRESS", "--master", "--processes", str(PROCESSES), "--die-on-term", "--need-app",
          "--home", sys.prefix, "--module", "fleet:app", "--listen", "64", *options),
-        before, processes, finishes=False,
+        before, finishes=False,
     )  # fmt: skip
 
 
 def gunicorn(*options: str) -> Host:
-    return Host((sys.executable, "-m", "gunicorn", "--bind", "ADDRESS", "--workers", "2", *options, "fleet:app"))
+    return Host(
+        (sys.executable, "-m", "gunicorn", "--bind", "ADDRESS", "--workers", str(PROCESSES), *options, "fleet:app")
+    )
 
 
 UWSGI = {
@@ -295,15 +293,11 @@ def results(
 
     def run(host: Host) -> None:
         name, *words = host.command
-        known = host if name != "uwsgi" else Host((str(programs / name), *words), *fields(host))
+        known = host if name != "uwsgi" else replace(host, command=(str(programs / name), *words))
         Running(known, tmp_path_factory.mktemp("host")).run()
 
     with ThreadPoolExecutor(4) as pool:
         yield {host: pool.submit(run, host) for host in hosts}
-
-
-def fields(host: Host) -> tuple[str, int, int, bool]:
-    return host.before, host.processes, host.reload, host.finishes
 
 
 @pytest.mark.parametrize("host", UWSGI.values(), ids=UWSGI)
