@@ -7,7 +7,7 @@ SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration engines benchmark memory resilience simulation soak compare chaos fuzz secrets mutate range package release lock audit stack-up stack-down clean
+.PHONY: help demo test lint integration engines benchmark memory resilience simulation soak compare chaos fuzz secrets native sanitize native-fuzz mutate range package release lock audit stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,8 @@ integration: $(VENV)/.dev ## tests on real servers (Java, Maven, Prometheus; or 
 engines: $(VENV)/.dev $(ENGINES)/.done ## the same from Spark's executors (gets 460 MB)
 	$(BIN)/pytest tests/integration/test_engines.py
 
-benchmark: $(VENV)/.dev ## what a message costs, beside the peers (nine minutes)
-	-$(BIN)/pip install --quiet --disable-pip-version-check avroc cavro
+benchmark: $(VENV)/.dev ## what a message costs, beside the peers (twelve minutes)
+	-for peer in avroc cavro cerializer spavro orjson msgspec; do $(BIN)/$(INSTALL) $$peer; done
 	$(BIN)/python benchmarks/encoding.py
 	$(BIN)/python benchmarks/registration.py
 	$(BIN)/python benchmarks/asyncio_loop.py
@@ -60,6 +60,16 @@ fuzz: $(VENV)/.dev ## hostile answers, schemas, objects: CASES=40000 SEED=1
 
 secrets: $(VENV)/.dev ## is a credential told anywhere? SHARE=10 SEED=n
 	$(BIN)/python -m trials.secrets $(if $(SHARE),--share $(SHARE)) $(if $(SEED),--seed $(SEED))
+
+native: $(VENV)/.dev ## native, compiled, fastavro: same bytes? VALUES=20000 SEED=1
+	$(BIN)/python -m trials.native --values $(or $(VALUES),20000) --seed $(or $(SEED),1)
+
+sanitize: $(VENV)/.dev ## the native encoder under ASan and UBSan (needs gcc)
+	VALUES=$(VALUES) SEED=$(SEED) .ci/sanitize
+
+native-fuzz: $(VENV)/.dev ## the same, what to try led by coverage: SECONDS=600 JOBS=1
+	$(BIN)/$(INSTALL) 'atheris>=3,<4'
+	LASTS=$(or $(SECONDS),600) .ci/native-fuzz
 
 range: ## tests at both ends of the range (needs Python 3.10, 3.14)
 	.ci/range

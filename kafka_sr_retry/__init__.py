@@ -7,6 +7,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .aio import AsyncAvroSerializer, AsyncAvroSerializerBuilder
+    from .avro.encoder import Encoder
     from .builder import AvroSerializerBuilder
     from .errors import (
         AvroEncodingError,
@@ -37,6 +38,7 @@ __all__ = [
     "AvroSerializer",
     "AvroSerializerBuilder",
     "ConfigurationError",
+    "Encoder",
     "IncompatibleSchemaError",
     "InvalidSchemaError",
     "Metadata",
@@ -67,6 +69,7 @@ _ROOMS = (
     "builder",
     "aio",
     "registry.async_client",
+    "avro.encoder",
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any, overload
 
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
-from .avro.compiler import Write
+from .avro.text import Write
 from .builder import AvroSerializerBuilder
 from .registry.ways import OnLoop
 from .serializer import AvroSerializer

@@ -10,8 +10,8 @@ from typing import Any
 
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
-from .avro.compiler import Write
-from .avro.encoder import AvroSchema, full_name
+from .avro.encoder import AvroSchema, Encoder, full_name
+from .avro.text import Write
 from .config import SerializerSettings
 from .errors import ConfigurationError, SchemaRegistryError
 from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
@@ -134,6 +134,14 @@ class Learning:
         if inspect.iscoroutine(subject):
             subject.close()
         return write
+
+    def encoder(self, ctx: SerializationContext | None) -> Encoder | None:
+        """What makes a message's bytes, where its writer is known."""
+        write, strict = self.known(ctx), self._settings.strict or self._settings.strict_allow_default
+        for (_, _, text, *texts), made in list(self._made.entries.items()):
+            if made is write:
+                return AvroSchema.of(text, texts).encoder(strict=strict)
+        return None
 
     async def learn(
         self, ctx: SerializationContext | None, subject: Any, way: Way, timeout: float | None = None

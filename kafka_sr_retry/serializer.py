@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from confluent_kafka.serialization import MessageField, SerializationContext, Serializer
 
-from .avro.compiler import Write
+from .avro.encoder import Encoder
+from .avro.text import Write
 from .binding import BoundSerializer
 from .config import PREFIX, SerializerSettings, SplitConf, check_agreement, parse, split
 from .errors import ConfigurationError
@@ -174,6 +175,12 @@ class AvroSerializer(Serializer):
     def knows(self, topic: str, field: MessageField = _VALUE) -> bool:
         """Whether a message of this topic will ask nobody."""
         return self._learning.known(SerializationContext(topic, field)) is not None
+
+    def encoder(self, topic: str, field: MessageField = _VALUE) -> Encoder | None:
+        """What makes the bytes of this topic's messages, and why it is not the fastest; asks nobody. ``None`` where a
+        message would have to ask.
+        """
+        return self._learning.encoder(SerializationContext(topic, field))
 
     def close(self) -> None:
         """Closes the client, if this serializer made it."""

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from functools import cached_property, lru_cache
-from typing import Any
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
 
 _NOTHING = object()
+
+_T = TypeVar("_T")
+
+_MOST = 512
+"""Classes that something is known of: they may be made without end."""
+
+
+def by_class(found: Callable[[type], _T], most: int = _MOST) -> Callable[[type], _T]:
+    """Asks once for each class, told by what it is: a metaclass may call two of them equal."""
+    known: dict[int, tuple[type, _T]] = {}
+
+    def look(kind: type) -> _T:
+        entry = known.get(id(kind))
+        if entry is None:
+            if len(known) >= most:
+                known.clear()
+            entry = known[id(kind)] = kind, found(kind)
+        return entry[1]
+
+    return look
 
 
 class Attributes:
@@ -22,7 +43,7 @@ class Attributes:
         kind = type(value)
         declared = _declared(kind)
         extra: Mapping[str, Any] = getattr(value, "__pydantic_extra__", None) or {}
-        if "__fields__" in dir(kind) and not hasattr(kind, "model_fields"):  # pydantic 1 keeps them with the fields
+        if _is_of_pydantic_1(kind):  # which keeps them with the fields
             extra = vars(value)
         self.own = list(dict.fromkeys((*(declared or ()), *extra)))
         self._extra = extra
@@ -60,6 +81,25 @@ def is_record(kind: type) -> bool:
     return _declared(kind) is not None
 
 
+def are_fields(kind: type, names: tuple[str, ...]) -> bool:
+    """Whether all its objects hold these as attributes, and nothing else of them decides what is read."""
+    declared = _declared(kind)
+    if declared is None or not {*declared}.issuperset(names) or issubclass(kind, _NO_OBJECTS) or "-type" in names:
+        return False
+    return not (_is_of_pydantic_1(kind) or getattr(kind, "__pydantic_root_model__", False) or _may_hide(kind))
+
+
+def _may_hide(kind: type) -> bool:
+    """Whether an extra field of its objects may have the name of a declared one, whose value comes by an alias."""
+    config, fields = getattr(kind, "model_config", None), _pydantic(kind)
+    allows = isinstance(config, Mapping) and isinstance(fields, Mapping) and config.get("extra") == "allow"
+    return allows and any(getattr(field, "validation_alias", None) for field in fields.values())
+
+
+_NO_OBJECTS = (str, bytes, bytearray, int, float, array, Mapping, Sequence)
+"""What some place of a schema takes for something else."""
+
+
 def _found_fields(kind: type) -> list[str] | None:
     """Names of the fields that a class of such objects declares; ``None`` for other classes."""
     if dataclasses.is_dataclass(kind):
@@ -70,7 +110,10 @@ def _found_fields(kind: type) -> list[str] | None:
     return list(fields) if isinstance(fields, Mapping) else None
 
 
-_declared: Callable[[type], list[str] | None] = lru_cache(maxsize=512)(_found_fields)
+_declared = by_class(_found_fields)
+
+
+_is_of_pydantic_1 = by_class(lambda kind: "__fields__" in dir(kind) and not hasattr(kind, "model_fields"))
 
 
 def _pydantic(kind: type) -> Any:
@@ -91,4 +134,4 @@ def _found_aliases(kind: type) -> dict[str, str]:
     return {alias: name for alias, name in found.items() if isinstance(alias, str)}
 
 
-_aliases: Callable[[type], dict[str, str]] = lru_cache(maxsize=512)(_found_aliases)
+_aliases = by_class(_found_aliases)

@@ -5,17 +5,21 @@ straight-line Python: checks, an expression for each piece of the bytes, and one
 
 The function is **optimistic**. It takes only values whose exact type it knows, and writes what fastavro writes. At
 anything else - another type, a missing key, a number out of range, tuple notation, a ``-type`` hint, an error - it
-gives the *whole* value to ``other``, which is fastavro. So it never decides what is right; it only knows what is fast.
+gives the *whole* value to ``other``, which is fastavro, or gives it an object's dict. So it never decides what is
+right; it only knows what is fast.
 
 How each type is written:
 
 * A record's fields one after another. Their types are checked first, and what holds no others is written first: a value
   that is ``other``'s should be found out before much is done.
-* A number or size of at most two bytes is looked up in the table ``T``; a larger one is put together.
+* A number or size of at most two bytes is looked up in the table ``T``; one of up to six is put together.
+* What fastavro writes no slower is its part: larger numbers, arrays of large or many integers, maps of them, arrays and
+  maps of such again (``fastavros_from``). Fields of one type behind one another are written as an array.
 * A string or bytes is two pieces, its size and itself, so that a long one is copied by the ``join`` alone.
-* An array or map is a loop that adds its items' pieces to the list ``p``; an array of numbers is one expression.
+* Another array or map is a loop that adds its items' pieces to the list ``p``; an array of floats is one expression.
 * A union is an ``if`` for each Python type. Where a type does not decide the branch, the schema is not compiled.
 * A record that is used more than once is a function of its own, and that is how recursion goes.
+* Where a schema has many fields, those of one type in a record are one loop, and one call puts their pieces into order.
 * A logical type's object, such as a ``datetime``, is turned into its base type by fastavro's own function.
 
 No text of a schema becomes code: field names enter as the ``repr`` of a string, everything else is a constant bound by
@@ -24,58 +28,22 @@ number. A schema can come from a registry.
 
 from __future__ import annotations
 
-import linecache
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
-from itertools import count
+from itertools import chain, count
 from operator import itemgetter
 from types import CodeType
 from typing import Any
 
 from fastavro.write import LOGICAL_WRITERS
 
-from .pieces import shared_scope, shared_set, varint
-from .types import OBJECTS, PRIMITIVES, Type, Types, Unsuitable, branches
-
-Write = Callable[[Any, Any], bytes]
-"""(value, the message's context) -> prefix and Avro binary."""
-
-WriteOther = Callable[[Any, bytes], bytes]
-"""(value, prefix) -> prefix and Avro binary; or it refuses with ``AvroEncodingError``."""
-
-LARGEST = 150_000
-"""Characters of a function that is still compiled."""
-
-DIGITS = 10_000
-"""Exponent of a ``Decimal`` for bytes or a whole number: fastavro writes out what ``1E+999999999`` stands for."""
-
-WIDE = 16
-"""Fields of a record from which on one call gets them all: no faster, but quicker compiled."""
+from .parts import part_of
+from .pieces import not_all, number_of, run_of, shared_scope, shared_set, varint
+from .text import Compiled, Text, listed
+from .types import DIGITS, LOOP, OBJECTS, OWN, PRIMITIVES, SHORT, WIDE, Type, Types, Unsuitable, decided
 
 _functions = count(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A schema's function, compiled once. Tracebacks show its text as long as this object lives.
-
-    Attributes:
-        writer: (prefix, other) -> the function that writes the prefix and a value, or gives the value to ``other``. A
-            function for another prefix is one more closure of the same code.
-    """
-
-    writer: Callable[[bytes, WriteOther], Write]
-
-    @property
-    def filename(self) -> str:
-        return self.writer.__code__.co_filename
-
-    def show(self, lines: Sequence[str]) -> None:
-        linecache.cache[self.filename] = (0, None, lines, self.filename)  # type: ignore[assignment]
-
-    def __del__(self, forget: Callable[..., Any] = linecache.cache.pop) -> None:
-        forget(self.filename, None)
 
 
 def compiled(schema: Any, named: Mapping[str, Any]) -> Compiled:
@@ -88,12 +56,13 @@ def compiled(schema: Any, named: Mapping[str, Any]) -> Compiled:
     Raises:
         Unsuitable: the schema is too large or too deep, or has a union that no exact type decides.
     """
-    source, code = _compiled(schema, named)
+    source, pieces = _compiled(schema, named)
     scope = shared_scope()
     if source.constants or source.functions:
         scope = {**scope, **source.constants}
     made: dict[str, Any] = {}
-    exec(code, scope, made)
+    for code in pieces:
+        exec(code, scope, made)
     make = made.pop("make")
     scope.update(made)
     return Compiled(make)
@@ -106,32 +75,31 @@ def source_of(schema: Any, named: Mapping[str, Any]) -> str:
 
 def lines_of(schema: Any, named: Mapping[str, Any]) -> list[str]:
     """The lines that are compiled."""
-    return _Source(schema, named).within_make().splitlines(keepends=True)
+    return "".join(_Source(schema, named).within_make()).splitlines(keepends=True)
 
 
-def _compiled(schema: Any, named: Mapping[str, Any]) -> tuple[_Source, CodeType]:
-    source = _Source(schema, named)
+def _compiled(schema: Any, named: Mapping[str, Any]) -> tuple[_Source, list[CodeType]]:
+    """One piece after another: each holds up all other threads."""
+    source, filename = _Source(schema, named), f"<writer {next(_functions)} of kafka_sr_retry>"
+    pieces, above = [], ""
     try:
-        return source, compile(source.within_make(), f"<writer {next(_functions)} of kafka_sr_retry>", "exec")
+        for text in source.within_make():
+            pieces.append(compile(above + text, filename, "exec"))
+            above += "\n" * text.count("\n")  # for the numbers of its lines
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # more nested blocks than CPython compiles
         raise Unsuitable(str(error)) from error
+    return source, pieces
 
 
-class _Source:
-    """The text of a schema's function, as it grows."""
+class _Source(Text):
+    """A schema's function."""
 
     def __init__(self, schema: Any, named: Mapping[str, Any]) -> None:
-        self.constants: dict[str, Any] = {}
+        super().__init__()
         self._types = Types(named)
         self._symbols: dict[int, str] = {}
         self.functions: list[str] = []
         self._under_union = 0
-        self._size = 0
-        self._lines: list[str] = []
-        self._conditions: list[str] = []
-        self._indent = 2
-        self._bail = "return other(value, prefix)"
-        self._names = count(1)
         try:
             self._program(self._types.of(schema))
         except Unsuitable:
@@ -140,6 +108,10 @@ class _Source:
             raise Unsuitable(f"{type(error).__name__}: {error}") from error
 
     def _program(self, whole: Type) -> None:
+        self._is_long = self._types.are_long()
+        self._types.mark(whole)
+        for record in self._types.records.values():
+            record.is_apart = self._is_long and record is not whole and len(record.inner) >= OWN
         parts = ["prefix"]
         self._expect(whole, "value")
         if whole.kind == "record":  # a missing key costs an exception, which is much for a small record
@@ -149,7 +121,7 @@ class _Source:
             self._flush(parts)
             lines = ["        p = []", *self._lines, "        return join(p)"]
         else:
-            self._line(f"return join({_tuple(parts)})")
+            self._line(f"return join({listed(parts)})")
             lines = self._lines
         head = ["def write(value, ctx):", "    try:"]
         tail = [
@@ -159,85 +131,47 @@ class _Source:
             "        raised = []",
             "    except Exception as error:  # a signal handler's, unless the value is at fault",
             "        raised = [error]",
-            "    message = other(value, prefix)",
-            "    if raised: raise raised[0]",
-            "    return message",
+            "    try:",
+            "        message = other(value, prefix)",
+            "        if raised: raise raised[0]",
+            "        return message",
+            "    finally: raised.clear()  # an error holds this frame, and so would hold itself",
         ]
-        self._write_lines, self._others = [*head, *lines, *tail], list[str]()
+        self._write_lines, self._others = [*head, *lines, *tail], list[list[str]]()
         for number, name in enumerate(self.functions):  # it grows meanwhile
-            self._others += ["", f"def write_{number}(value, p):", *self._function(name)]
+            self._others.append(["", f"def write_{number}(value, p):", *self._function(name)])
 
     @property
     def text(self) -> str:
-        return "\n".join([*self._write_lines, *self._others]) + "\n"
+        return "\n".join([*self._write_lines, *chain.from_iterable(self._others)]) + "\n"
 
-    def within_make(self) -> str:
-        """The text with ``write`` inside a function, whose arguments are its free variables."""
+    def within_make(self) -> list[str]:
+        """The texts of all functions; ``write`` is inside of one whose arguments are its free variables."""
         inside = ["    " + line for line in self._write_lines]
-        return "\n".join(["def make(prefix, other):", *inside, "    return write", *self._others]) + "\n"
+        make = ["def make(prefix, other):", *inside, "    return write"]
+        return ["\n".join([*lines, ""]) for lines in (make, *self._others)]
 
     def _function(self, name: str) -> list[str]:
         """The body of a record's own function, which adds to ``p``."""
-        self._lines, self._indent, self._bail, self._under_union = [], 1, "raise Other", 1
-        parts: list[str] = []
+        record, parts = self._types.records[name], list[str]()
+        self._lines, self._indent, self._bail, self._under_union = [], 1, "raise Other", int(record.in_union)
         self._other_if("type(value) is not dict")
-        self._fields(self._types.records[name], "value", parts)
+        self._fields(record, "value", parts)
         self._flush(parts)
         return self._lines
-
-    # -- lines ---------------------------------------------------------------------------------
-
-    def _line(self, text: str) -> None:
-        if self._conditions:
-            self._check()
-        self._size += len(text)
-        if self._size > LARGEST:
-            raise Unsuitable(f"a function of more than {LARGEST} characters")
-        self._lines.append("    " * self._indent + text)
-
-    def _other_if(self, condition: str) -> None:
-        """A value for which the condition holds is ``other``'s; ``_check`` comes before the next line."""
-        self._conditions.append(condition)
-
-    def _check(self) -> None:
-        if self._conditions:
-            conditions, self._conditions = self._conditions, []
-            self._line(f"if {' or '.join(conditions)}: {self._bail}")
-
-    def _new(self, letter: str) -> str:
-        return f"{letter}{next(self._names)}"
-
-    def _constant(self, value: Any) -> str:
-        name = self._new("K")
-        self.constants[name] = value
-        return name
-
-    def _flush(self, parts: list[str]) -> None:
-        self._check()
-        if parts:
-            self._line(f"p += {_tuple(parts)}")
-            parts.clear()
 
     # -- types: ``_expect`` adds the checks of a value's type, ``_write`` the pieces of a value that is as expected --
 
     def _expect(self, kind: Type, value: str, *, known: bool = False) -> None:
-        """Checks its items' types too, where each has one. Logical types and most unions check while they write.
+        """Arrays, maps, logical types and most unions check what they hold while they write.
 
         Args:
             known: whether the type of the value itself has been checked.
         """
-        nullable = kind.nullable
-        if nullable is not None:
-            self._other_if(self._is_none_of(value, (type(None), *nullable.takes)))
-        if kind.kind == "union" or kind.logical or kind.is_function:
+        if (kind.kind == "union" and not kind.nullable) or kind.logical or kind.is_function:
             return
         if not known:
             self._other_if(self._is_none_of(value, kind.takes))
-        if kind.kind == "map":
-            self._other_if(f"not {shared_set(str)}.issuperset(map(type, {value}))")
-        if kind.kind in ("array", "map") and kind.inner[0].is_plain:
-            items = value if kind.kind == "array" else f"{value}.values()"
-            self._other_if(f"not {shared_set(*kind.inner[0].takes)}.issuperset(map(type, {items}))")
 
     def _write(self, kind: Type, value: str, parts: list[str]) -> None:
         """Adds to ``parts``, or flushes them and adds to ``p``."""
@@ -247,37 +181,117 @@ class _Source:
             self._flush(parts)
             if kind.schema["name"] not in self.functions:
                 self.functions.append(kind.schema["name"])
-            self._line(f"write_{self.functions.index(kind.schema['name'])}({value}, p)")
+            self._line(f"write_{self.functions.index(kind.schema['name'])}({value}, {self._out})")
         elif kind.kind == "record":
             self._fields(kind, value, parts)
-        elif kind.kind == "array":
-            self._array(kind.inner[0], value, parts)
-        elif kind.kind == "map":
-            self._map(kind.inner[0], value, parts)
+        elif kind.kind in ("array", "map"):
+            self._many(kind, value, parts)
         else:
             parts += self._scalar(kind, value)
 
     def _fields(self, record: Type, value: str, parts: list[str]) -> None:
         if self._under_union:  # fastavro looks for hints in all records of a union's branch
             self._other_if(f"'-type' in {value}")
-        fields = [(self._new("v"), kind) for kind in record.inner]
         keys = [each["name"] for each in record.schema["fields"]]
-        if len(keys) < WIDE:
-            for (name, _), key in zip(fields, keys, strict=True):
-                self._line(f"{name} = {value}[{key!r}]")
-        else:
-            self._line(f"{', '.join(name for name, _ in fields)} = {self._constant(itemgetter(*keys))}({value})")
-        for name, kind in fields:
-            self._expect(kind, name)
-        scalars: dict[str, list[str]] = {name: [] for name, kind in fields if not kind.holds}
-        for name, kind in fields:
-            if name in scalars:
-                self._write(kind, name, scalars[name])
-        for name, kind in fields:
-            if name in scalars:
-                parts += scalars[name]
+        found = [] if self._under_union else record.runs()
+        numbers = [run for run in found if not record.inner[run[0]].inner and not self._is_long]
+        runs = [run for run in found if run not in numbers]
+        alike: dict[Any, list[int]] = {}
+        for place in sorted({*range(len(keys) if self._is_long else 0)}.difference(*runs)):
+            alike.setdefault(record.inner[place].shape, []).append(place)
+        loops = [places for places in alike.values() if len(places) >= LOOP]
+        singles = sorted(set(range(len(keys))).difference(*loops, *runs))
+        names = {place: self._new("v") for place in singles}
+        self._read(list(names.values()), [keys[place] for place in singles], value)
+        for place, name in names.items():
+            self._expect(record.inner[place], name)
+        pieces: dict[int, list[str]] = {place: [] for place in singles if not record.inner[place].holds}
+        for run in runs:
+            pieces[run[0]] = [self._run(record.inner[run[0]], [keys[place] for place in run], value)]
+        for place in pieces.keys() & names.keys():
+            self._write(record.inner[place], names[place], pieces[place])
+        for run in numbers:
+            given = [names[place] for place in run]
+            one_by_one = listed([piece for place in run for piece in pieces.pop(place)])
+            by_fastavro = f"(write_run({listed(given)}, {len(varint(len(given)))}),)"
+            pieces[run[0]] = [f"*({run_of(given[0], given[-1], one_by_one, by_fastavro)})"]
+        if loops:
+            self._loops(record, keys, loops, value, pieces)
+        for place, kind in enumerate(record.inner):
+            if place in names and kind.holds:
+                self._write(kind, names[place], parts)
             else:
-                self._write(kind, name, parts)
+                parts += pieces.get(place, [])
+
+    def _run(self, kind: Type, keys: list[str], value: str) -> str:
+        """Fields of one type behind one another, as the items of an array."""
+        items = self._new("r")
+        self._line(f"{items} = {self._constant(itemgetter(*keys))}({value})")
+        self._other_if(not_all(items, items, kind.takes))
+        size = len(varint(len(keys)))
+        if not kind.inner:
+            one_by_one = f"join([{number_of('long', 'i')} for i in {items}])"
+            return run_of(f"{items}[0]", f"{items}[-1]", one_by_one, f"write_run({items}, {size})")
+        return f"{self._constant(part_of(Type('array', None, [kind])))}({items})[{size}:-1]"
+
+    def _loops(
+        self, record: Type, keys: list[str], loops: list[list[int]], value: str, pieces: dict[int, list[str]]
+    ) -> None:
+        """Fields of one type are a loop over their values; one call puts the pieces of all into the record's order."""
+        columns = [self._new("c") for _ in loops]
+        kinds = [record.inner[places[0]] for places in loops]
+        for column, kind, places in zip(columns, kinds, loops, strict=True):
+            self._line(f"{column} = {self._constant(itemgetter(*[keys[place] for place in places]))}({value})")
+            if kind.is_exact:
+                self._other_if(f"not {shared_set(*kind.takes)}.issuperset(map(type, {column}))")
+        whole = self._new("q")
+        self._line(f"{whole} = []")
+        order: list[int] = []
+        for column, kind, places in zip(columns, kinds, loops, strict=True):
+            number = self._loop(kind, column, whole)
+            order += [place for place in places for _ in range(number)]
+        ranks = sorted(range(len(order)), key=order.__getitem__)
+        if ranks != list(range(len(order))):
+            self._line(f"{whole} = {self._constant(itemgetter(*ranks))}({whole})")
+        numbers, looped = Counter(order), set(chain.from_iterable(loops))
+        first = start = stop = 0
+        for place in sorted(looped):
+            if place - 1 not in looped:
+                first, start = place, stop
+            stop += numbers[place]
+            pieces[first] = [f"*{whole}" + f"[{start}:{stop}]" * ((start, stop) != (0, len(order)))]
+
+    def _loop(self, kind: Type, column: str, whole: str) -> int:
+        """Adds the pieces of each value to ``whole``; gives how many they are."""
+        item, pieces = self._new("v"), list[str]()
+        self._line(f"for {item} in {column}:")
+        body = len(self._lines)
+        self._indent += 1
+        if not kind.is_exact:
+            self._expect(kind, item)
+        out, self._out = self._out, self._new("p")
+        self._write(kind, item, pieces)
+        if any(self._out in line for line in self._lines[body:]):
+            self._lines.insert(body, "    " * self._indent + f"{self._out} = []")
+            self._flush(pieces)
+            pieces = [f"join({self._out})"]
+        self._check()
+        self._out = out
+        if len(pieces) == 1 and len(self._lines) == body:
+            self._lines.pop()
+            self._indent -= 1
+            self._line(f"{whole} += [{pieces[0]} for {item} in {column}]")
+        else:
+            self._line(f"{whole} += {listed(pieces)}")
+            self._indent -= 1
+        return len(pieces)
+
+    def _read(self, names: list[str], keys: list[str], value: str) -> None:
+        if len(keys) >= WIDE:
+            self._line(f"{', '.join(names)} = {self._constant(itemgetter(*keys))}({value})")
+            return
+        for name, key in zip(names, keys, strict=True):
+            self._line(f"{name} = {value}[{key!r}]")
 
     def _scalar(self, kind: Type, value: str) -> list[str]:
         """The expressions of a primitive's, an enum's or a fixed's pieces."""
@@ -289,7 +303,7 @@ class _Source:
             case "boolean":
                 return [f"YES if {value} else NO"]
             case "int" | "long":
-                return [_number(kind.kind, value)]
+                return [number_of(kind.kind, value)]
             case "float" | "double":
                 return [f"pack_{kind.kind}({value})"]
             case "enum":
@@ -316,47 +330,73 @@ class _Source:
         base = self._new("b")
         if OBJECTS[kind.logical] is Decimal:
             self._other_if(f"{self._is(value, Decimal)} and {value}.adjusted() > {DIGITS}")
+        takes = (*kind.takes, bytearray) if kind.logical == "fixed-decimal" else kind.takes
         call = f"{self._constant(LOGICAL_WRITERS[kind.logical])}({value}, {self._constant(kind.schema)})"
         self._line(f"{base} = {call} if {self._is(value, OBJECTS[kind.logical])} else {value}")
-        self._other_if(self._is_none_of(base, kind.takes))
+        self._other_if(self._is_none_of(base, takes))
         return base
 
-    def _array(self, items: Type, value: str, parts: list[str]) -> None:
-        value = self._copied(value)
-        parts.append(self._sized(value))
-        if items.is_plain and items.kind in ("float", "double"):
-            parts.append(f"pack('<%d{items.kind[0]}' % len({value}), *{value})")
-        elif items.is_plain and items.kind in ("int", "long"):
-            parts.append(f"join([{_number(items.kind, 'i')} for i in {value}])")
-        elif items.kind != "null":  # whose values have no bytes
+    def _many(self, kind: Type, value: str, parts: list[str]) -> None:
+        """Of an array or map. fastavro lets no other thread run, so that what it writes need not be copied."""
+        items, start = kind.inner[0], kind.fastavros_from
+        if self._under_union:  # it looks for the branch by all items, and writes an int that is out of range elsewhere
+            start = SHORT if start == SHORT else None
+            if start:
+                self._other_if(f"{value} and ({self._not_all(kind, value)})")
+            if start and items.kind == "int":
+                numbers = f"{value}.values()" if kind.kind == "map" else value
+                self._other_if(f"{value} and (min({numbers}) < {-1 << 31} or max({numbers}) >= {1 << 31})")
+        if kind.are_longs and start is not None:
+            parts.append(f"write_longs({value})")
+        elif start == 0:
+            parts.append(f"{self._constant(part_of(kind))}({value})")
+        elif kind.kind == "array" and items.is_plain and items.kind in ("float", "double"):
+            self._other_if(f"{value} and {self._not_all(kind, value)}")
+            size = self._new("n")  # another number of items than this is an error of struct's
+            packed = f"pack(f'<{{{size}}}{items.kind[0]}', *{value})"
+            parts.append(f"join(({number_of('long', size)}, {packed}, NO)) if ({size} := len({value})) else NO")
+        elif start:
             self._flush(parts)
-            item = self._new("v")
-            self._line(f"for {item} in {value}:")
-            self._items({item: items}, [item] if items.is_plain else [])
-        parts.append(f"NO if {value} else EMPTY")
+            self._line(f"if len({value}) >= {start}: {self._out} += ({self._constant(part_of(kind))}({value}),)")
+            self._line("else:")
+            self._indent += 1
+            self._looped(kind, value, parts)
+            self._indent -= 1
+        else:
+            self._looped(kind, value, parts)
 
-    def _copied(self, value: str) -> str:
-        """Another thread may change a list or dict between its size and its items; fastavro lets no other run."""
-        copy = self._new("c")
-        self._line(f"{copy} = {value}.copy()")
-        return copy
+    def _not_all(self, kind: Type, value: str) -> str:
+        """Whether keys or items have other types than these, as an expression."""
+        found = [not_all(value, value, (str,))] if kind.kind == "map" else []
+        if kind.inner[0].is_plain:
+            items = f"{value}.values()" if kind.kind == "map" else value
+            found.append(not_all(items, value, kind.inner[0].takes))
+        return " or ".join(found)
 
-    def _map(self, values: Type, value: str, parts: list[str]) -> None:
-        value = self._copied(value)
-        parts.append(self._sized(value))
+    def _looped(self, kind: Type, value: str, parts: list[str]) -> None:
+        """Another thread may change a list or dict between its size and its items, so it is copied."""
         self._flush(parts)
-        key, item = self._new("v"), self._new("v")
-        self._line(f"for {key}, {item} in {value}.items():")
-        self._items({key: PRIMITIVES["string"], item: values}, [key, item] if values.is_plain else [key])
-        parts.append(f"NO if {value} else EMPTY")
+        items, copy, item = kind.inner[0], self._new("c"), self._new("v")
+        self._line(f"{copy} = {value}.copy()")
+        self._line(f"if {copy}:")
+        self._indent += 1
+        self._line(f"{self._out} += ({self._sized(copy)},)")
+        if kind.kind == "map":
+            key = self._new("v")
+            self._line(f"for {key}, {item} in {copy}.items():")
+            self._items({key: PRIMITIVES["string"], item: items})
+        else:
+            self._line(f"for {item} in {copy}:")
+            self._items({item: items})
+        self._indent -= 1
+        self._line(f"{self._out} += (NO,)")
 
-    def _items(self, types: Mapping[str, Type], checked: list[str]) -> None:
+    def _items(self, types: Mapping[str, Type]) -> None:
         """The body of a loop."""
         self._indent += 1
         pieces: list[str] = []
         for item, kind in types.items():
-            if item not in checked:
-                self._expect(kind, item)
+            self._expect(kind, item)
         for item, kind in types.items():
             self._write(kind, item, pieces)
         self._flush(pieces)
@@ -369,7 +409,7 @@ class _Source:
             index = union.inner.index(nullable)
             parts.append(f"{varint(1 - index)!r} if {value} is None else {self._sum(index, nullable, value)}")
             return
-        taken = branches(union)
+        taken = decided(union)
         result = self._new("u")
         if union.holds:
             self._flush(parts)
@@ -408,11 +448,3 @@ class _Source:
             return f"{value} {word} None"
         known = python_type.__module__ == "builtins"
         return f"type({value}) {word} {python_type.__name__ if known else self._constant(python_type)}"
-
-
-def _number(kind: str, value: str) -> str:
-    return f"T[{value}] if -8192 <= {value} < 8192 else write_{kind}({value})"
-
-
-def _tuple(parts: list[str]) -> str:
-    return f"({', '.join(parts)},)" if parts else "()"

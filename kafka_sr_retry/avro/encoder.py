@@ -4,34 +4,53 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import accumulate
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 from weakref import WeakValueDictionary
 
-from fastavro import parse_schema, schemaless_writer
+from fastavro import parse_schema
 from fastavro.schema import SchemaParseException, UnknownType
 from fastavro.write import LOGICAL_WRITERS
 
 from kafka_sr_retry.errors import ConfigurationError, one_line
 
-from .compiler import DIGITS, Compiled, Write, compiled, lines_of, source_of
+from .compiler import compiled, lines_of, source_of
+from .dicts import Make, by_dicts, maker
 from .misfit import Judge, Misfit, TooMuch, kind_of, raising, schema_logical
 from .objects import Copy, Plainness, Unfit, too_deep
-from .types import Unsuitable
+from .parts import SURPRISES, write_data
+from .text import Compiled, Write
+from .types import DIGITS, Unsuitable
+
+if TYPE_CHECKING:
+    from ._native import Program
+
+try:
+    from .native import program
+except ImportError as error:  # not built for this Python, or not loaded by it
+    _no_native = f"no native encoder: {error}"
+else:
+    _no_native = ""
+
+__all__ = ["Encoder"]
 
 _log = logging.getLogger("kafka_sr_retry")
+
+ENCODER = "KAFKA_SR_RETRY_ENCODER"
+"""The environment variable that leaves encoders out: ``python`` the native one, ``fastavro`` the compiled function
+too."""
 
 NESTED = 500
 """Brackets of a schema's text within one another. fastavro follows them in C, as some versions of ``json`` do, and ends
 the process where the thread's stack is too small: a quarter of a megabyte is enough."""
 
-EXPANDED = 100_000
-"""Values that a schema's defaults may come to, where each lacks what has a default itself."""
+EXPANDED = 200_000
+"""Values that all defaults of a schema may come to, where each lacks what has a default itself."""
 
 LARGEST_DECIMAL = 10_000
 """Bytes of a fixed decimal: fastavro makes a number of that size for each."""
@@ -48,6 +67,24 @@ _OPTIONS = {
 }
 _LENIENT = _OPTIONS[False, False]
 """Options of fastavro."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """What writes a schema's values. What it does not take is always fastavro's.
+
+    Attributes:
+        kind: ``native`` code, the compiled ``python`` function, or ``fastavro``.
+        why: it is not the first of these; empty where it is.
+    """
+
+    kind: Literal["native", "python", "fastavro"]
+    why: str = ""
+
+    def __str__(self) -> str:
+        return {"native": "written by native code", "python": "written by a Python function"}.get(
+            self.kind, "left to fastavro"
+        ) + (f": {self.why}" if self.why else "")
 
 
 class AvroSchema:
@@ -67,16 +104,17 @@ class AvroSchema:
         ConfigurationError: the text is not an Avro schema.
     """
 
-    __slots__ = ("__weakref__", "_compiled", "_held", "_is_raw", "_parsed", "_references", "_text", "name")
+    __slots__ = ("__weakref__", "_compiled", "_held", "_is_raw", "_make", "_parsed", "_references", "_text", "name")
 
     def __init__(self, text: str, references: Iterable[str] = ()) -> None:
         self._text, self._references = text, tuple(references)
         self._parsed: _Parsed | None = _parse(text, self._references)
-        self._compiled: Compiled | str | None = None  # why it cannot be
+        self._compiled: Compiled | Program | str | None = None  # why it cannot be
+        self._make: Make | None = None
         self._held: tuple[Callable[[Any, int], bool], Any, bool, _Parsed] | None = None
         top = self._parsed.whole
         self._is_raw = top == "bytes" or (isinstance(top, dict) and top["type"] == "bytes")
-        self.name = full_name(text)
+        self.name = self._parsed.name
 
     @classmethod
     def of(cls, text: str, references: Iterable[str] = ()) -> AvroSchema:
@@ -105,11 +143,28 @@ class AvroSchema:
         if options is _LENIENT:
             if self._compiled is None:
                 self._compiled = self._compile()
-            if isinstance(self._compiled, Compiled):
-                return self._compiled.writer(prefix, self._write)
-            _log.debug("schema %s is left to fastavro: %s", self.name, self._compiled)
+                _log.debug("schema %s is %s", self.name, self.encoder())
+            if not isinstance(self._compiled, str):
+                write = self._compiled.writer
+                return write(prefix, by_dicts(write, self._make, self._write) if self._make else self._write)
         self._hold()
         return lambda value, ctx: self._write(value, prefix, options)
+
+    def encoder(self, *, strict: bool = False) -> Encoder:
+        """What writes its values.
+
+        Args:
+            strict: whether missing or additional fields are refused.
+        """
+        if self._is_raw:
+            return Encoder("python", "bytes are written raw")
+        if strict:
+            return Encoder("fastavro", "validate.strict is set")
+        if self._compiled is None:
+            self._compiled = self._compile()
+        if isinstance(self._compiled, Compiled):
+            return Encoder("python", _no_native or f"{ENCODER} says so")
+        return Encoder("fastavro", self._compiled) if isinstance(self._compiled, str) else Encoder("native")
 
     def source(self) -> str:
         """The function that writes its objects, for people; ``Unsuitable`` where fastavro does."""
@@ -118,13 +173,19 @@ class AvroSchema:
         parsed = self._parsed or self._parsed_again()
         return source_of(parsed.top, parsed.named)
 
-    def _compile(self) -> Compiled | str:
-        parsed = self._parsed or self._parsed_again()
+    def _compile(self) -> Compiled | Program | str:
+        parsed, wanted = self._parsed or self._parsed_again(), _wanted()
+        if wanted == "fastavro":
+            return f"{ENCODER} says so"
         try:
-            found = compiled(parsed.top, parsed.named)
+            if wanted == "native" and not _no_native:
+                found: Compiled | Program = program(parsed.top, parsed.named)
+            else:
+                found = compiled(parsed.top, parsed.named)
+                self._make = maker(parsed.top, parsed.named)
+                found.show(_Lines(self._text, self._references))
         except Unsuitable as error:
             return str(error)
-        found.show(_Lines(self._text, self._references))
         self._parsed = None
         return found
 
@@ -145,24 +206,33 @@ class AvroSchema:
     def _write(self, value: Any, prefix: bytes, options: Mapping[str, bool] = _LENIENT) -> bytes:
         """By fastavro."""
         is_plain, schema, is_wrapped, parsed = self._held or self._hold()
+        raised: list[Exception] = []
         try:
             plain = is_plain(value, 0)
-        except Exception:  # noqa: BLE001 objects of all kinds raise what they like
+        except (*SURPRISES, RuntimeError):  # as of a dict that another thread changes
             plain = False
+        except Exception as error:  # noqa: BLE001 a signal handler's, unless the value is at fault
+            plain, raised = False, [error]
         if not plain:
             value = _copied(parsed, value, options)
-        out = BytesIO()
-        out.write(prefix)
+        out = bytearray(prefix)
         try:
-            whole = {"value": value} if is_wrapped else value
-            if options is _LENIENT:  # a call with no options is faster
-                schemaless_writer(out, schema, whole)
-            else:
-                schemaless_writer(out, schema, whole, **options)
-            return out.getvalue()
+            write_data(out, {"value": value} if is_wrapped else value, schema, parsed.named, "", options)
         except Exception as error:  # noqa: BLE001 fastavro raises what it meets
             misfit = _misfit(parsed, value, options, error)
+        else:
+            if not raised:
+                return bytes(out)
+            raise raised.pop()  # which would hold this frame, and itself
+        raised.clear()
         raise misfit.error()  # out here, as its context would show values
+
+
+def _wanted() -> str:
+    wanted = os.environ.get(ENCODER) or "native"
+    if wanted not in ("native", "python", "fastavro"):
+        raise ConfigurationError(one_line(f"{ENCODER} is {wanted!r}: it may be native, python or fastavro"), ENCODER)
+    return wanted
 
 
 _living: WeakValueDictionary[tuple[str, tuple[str, ...], int], AvroSchema] = WeakValueDictionary()
@@ -219,11 +289,13 @@ class _Parsed:
     Attributes:
         whole: with ``_TOP`` around it if it ``is_wrapped``.
         named: its named types.
+        name: as ``full_name`` gives it.
     """
 
     whole: Any
     named: dict[str, Any]
     is_wrapped: bool
+    name: str | None
 
     @property
     def top(self) -> Any:
@@ -236,11 +308,13 @@ def _parse(text: str, references: Iterable[str]) -> _Parsed:
         for reference in references:
             parse_schema(_json(reference), named_schemas=named)
         raw = _json(text)
+        name = _full_name(raw)
         is_wrapped = isinstance(raw, list) or (isinstance(raw, str) and raw in named)
         if is_wrapped:
             raw = {**_TOP, "fields": [{"name": "value", "type": raw}]}
-        parsed = _Parsed(parse_schema(raw, named_schemas=named), named, is_wrapped)
-        _refuse_scales(parsed)
+        parsed = _Parsed(parse_schema(raw, named_schemas=named), named, is_wrapped, name)
+        if any("scale" in each or "\\" in each for each in (text, *references)):  # a backslash can spell it
+            _refuse_scales(parsed)
         _refuse_endless(parsed)
     except UnknownType as error:
         told = one_line(f"schema_str names the unknown type {error.name!r}")
@@ -269,6 +343,7 @@ def _refuse_scales(parsed: _Parsed) -> None:
 
 def _refuse_endless(parsed: _Parsed) -> None:
     """What a schema can make fastavro do without end, which it does in C, and so ends the process."""
+    judge = Judge(parsed.named, _LENIENT, EXPANDED, thorough=True)
     for name, kind in parsed.named.items():
         if kind["type"] == "fixed" and schema_logical(kind) == "decimal" and kind["size"] > LARGEST_DECIMAL:
             raise ValueError(f"{name} is a decimal of more than {LARGEST_DECIMAL} bytes")
@@ -277,13 +352,13 @@ def _refuse_endless(parsed: _Parsed) -> None:
                 raise ValueError(f"{name} has a field whose name is no string")
             if not isinstance(field.get("default"), (dict, list)):
                 continue
-            judge = Judge(parsed.named, _LENIENT, EXPANDED, thorough=True)
             try:
                 for validating in (False, True):
                     judge.find(field["type"], field["default"], validating=validating)
             except (TooMuch, RecursionError):
                 raise ValueError(
-                    f"the default of field {field['name']} of {name} leads to itself, or to more than {EXPANDED} values"
+                    f"the default of field {field['name']} of {name} leads to itself, or with those before it to more "
+                    f"than {EXPANDED} values"
                 ) from None
 
 
@@ -322,14 +397,17 @@ def _json(text: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {sys.intern(key): _interned(value) for key, value in pairs if key not in _HIDDEN}
-
-
-def _interned(value: Any) -> Any:
     """fastavro looks a schema's texts up for each value: the same text is found sooner than an equal one."""
-    if isinstance(value, list):
-        return [sys.intern(each) if isinstance(each, str) else each for each in value]
-    return sys.intern(value) if isinstance(value, str) else value
+    intern, made = sys.intern, dict[str, Any]()
+    for key, value in pairs:
+        if type(value) is str:
+            value = intern(value)
+        elif type(value) is list:
+            value = [intern(each) if type(each) is str else each for each in value]
+        made[intern(key)] = value
+    for hidden in _HIDDEN:
+        made.pop(hidden, None)
+    return made
 
 
 def full_name(text: str) -> str | None:
@@ -345,6 +423,10 @@ def full_name(text: str) -> str | None:
         raw = _json(text)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"schema_str is not an Avro schema: {error}", "schema_str") from error
+    return _full_name(raw)
+
+
+def _full_name(raw: Any) -> str | None:
     if not isinstance(raw, dict):
         return raw if isinstance(raw, str) else None
     name, namespace = raw.get("name"), raw.get("namespace")

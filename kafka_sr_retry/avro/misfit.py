@@ -185,7 +185,7 @@ class Judge:
                 if kind != "record":
                     chosen = branch
                     break
-                fields = sum(field["name"] in value for field in record["fields"])
+                fields = sum(name in value for name in {field["name"] for field in record["fields"]})
                 if fields > most:
                     chosen, most = branch, fields
             elif found.raised:

@@ -14,12 +14,11 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import lru_cache
+from operator import countOf
 from typing import Any
 from uuid import UUID
 
-from .attributes import Attributes, is_record
-from .compiler import DIGITS, LARGEST
+from .attributes import Attributes, by_class, is_record
 from .misfit import (
     HOLDERS,
     NESTED,
@@ -37,18 +36,16 @@ from .misfit import (
     resolved,
     shown,
 )
+from .types import DIGITS, LARGEST
 
 _SHALLOW = 30
 
 _LOOKED_AT = 200
 """Types within an array's that are looked at; where there are more, the array is copied."""
 
-_SCALARS = frozenset(
-    (type(None), bool, int, float, str, bytes, bytearray, Decimal, date, datetime, time, UUID)
-)  # fmt: skip
+_SCALARS = frozenset((type(None), bool, int, float, str, bytes, bytearray, Decimal, date, datetime, time, UUID))
 _NO_DECIMALS = _SCALARS - {Decimal}
 _DICT, _LIST = _SCALARS | {dict}, _SCALARS | {list, tuple}
-
 _WHOLE = ("int", "long")
 
 
@@ -93,7 +90,8 @@ class Plainness:
             return f"(type({value}) in {'LIST' if kind == 'array' else 'DICT'} or is_leafs({value}))"
         own = "DICTS" if kind == "map" else "TUPLES" if self._lets_others_run(schema["items"]) else "LISTS"
         each = "v.values()" if kind == "map" else "v"
-        return self._function(schema, value, f"type(v) in {own}", f"not [1 for v in {each} if not {items}]")
+        test = f"(count(map(type, {each}), int) == len(v) or not [1 for v in {each} if not {items}])"
+        return self._function(schema, value, f"type(v) in {own}", test)
 
     def _of_record(self, schema: Any, value: str) -> str:
         """One that holds no others is looked at on the spot where it is an array's or a map's."""
@@ -186,7 +184,7 @@ def _holds_nothing(kind: type) -> bool:
     return not any(hasattr(kind, name) for name in ("__iter__", "__getitem__", "get", "items")) and not is_record(kind)
 
 
-_is_leaf: Callable[[type], bool] = lru_cache(maxsize=512)(_holds_nothing)
+_is_leaf = by_class(_holds_nothing)
 
 
 _SCOPE = {
@@ -197,6 +195,7 @@ _SCOPE = {
     "DICTS": frozenset((dict,)),
     "LISTS": frozenset((list, tuple)),
     "TUPLES": frozenset((tuple,)),
+    "count": countOf,
     "is_leaf": _is_leaf,
     "is_leafs": _is_leafs,
     "is_plain": _is_plain,
@@ -278,7 +277,7 @@ class Copy:
             return value
         for field in schema["fields"]:
             name = field["name"]
-            if name in found:
+            if name in found and type(found[name]) not in _NO_DECIMALS:  # which stay what they are
                 found[name] = self.of(field["type"], found[name], joined(path, name), depth, in_union=in_union)
         return found
 
@@ -303,7 +302,7 @@ class Copy:
             name = field["name"]
             attribute = fields.attribute(name)
             if attribute is not None:
-                found[name] = self._attribute(field["type"], fields, attribute, joined(path, name))
+                found[name] = self._attribute(field["type"], fields, attribute, path, name)
             elif "default" not in field:
                 if self._judge.find(field["type"], None, validating=True):
                     raise _Lacks(missing(joined(path, name), field))
@@ -320,11 +319,11 @@ class Copy:
             raise Unfit(absent)
         self._absent.append(absent)
 
-    def _attribute(self, schema: Any, fields: Attributes, name: str, path: str) -> Any:
+    def _attribute(self, schema: Any, fields: Attributes, attribute: str, path: str, name: str) -> Any:
         try:
-            return fields.read(name)
+            return fields.read(attribute)
         except Exception as error:  # noqa: BLE001 a property raises what it likes
-            raise Unfit(raising(path, schema, fields.value, error)) from None
+            raise Unfit(raising(joined(path, name), schema, fields.value, error)) from None
 
     def _array(self, schema: Any, value: Any, path: str, depth: int, in_union: bool) -> Any:
         if isinstance(value, (memoryview, array)) or _is_leaf(type(value)) or (in_union and not is_sequence(value)):
@@ -347,7 +346,7 @@ class Copy:
     def _map(self, schema: Any, value: Any, path: str, depth: int, in_union: bool) -> Any:
         if is_record(type(value)) and not isinstance(value, Mapping):
             fields = Attributes(value)
-            pairs = [(name, self._attribute(schema, fields, name, joined(path, name))) for name in fields.own]
+            pairs = [(name, self._attribute(schema, fields, name, path, name)) for name in fields.own]
         elif isinstance(value, Mapping) or (hasattr(type(value), "items") and not in_union):
             pairs = self._pairs(schema, value, path)
         elif is_sequence(value):  # fastavro writes one without items as an empty map
@@ -393,8 +392,8 @@ class Copy:
         return self._chosen(union, branches, value, path, depth)
 
     def _chosen(self, union: list[Any], branches: list[Any], value: Any, path: str, depth: int) -> Any:
-        """The copy for the branch that fastavro would choose for the dict of it: the first map, or the record with
-        most of its fields; a record's with its name."""
+        """The copy for the branch that fastavro would choose for the dict of it: the first map or error, or the record
+        with most of its fields; a record's with its name."""
         chosen, most, failures, lacking = None, -1, [], None
         for branch in branches:
             copied, absent = self._try(branch, value, path, depth)
@@ -408,14 +407,14 @@ class Copy:
             if failure:
                 failures.append(failure)
                 continue
-            kind, schema = resolved(branch, self._named)
-            if kind != "record":
+            schema = resolved(branch, self._named)[1]
+            if schema["type"] != "record":  # an error's is none for fastavro here
                 chosen, lacking = copied, absent
                 break
-            fields = sum(field["name"] in copied for field in schema["fields"])
+            fields = len(copied.keys() & {field["name"] for field in schema["fields"]})
             if fields > most:
                 most, lacking = fields, absent
-                chosen = (schema["name"], copied) if schema["type"] == "record" else copied
+                chosen = schema["name"], copied
         if chosen is None:
             raise _Lacks(none_of(union, value, failures).under(path))
         if lacking:
@@ -432,7 +431,7 @@ class Copy:
             try:
                 copied = self.of(branch, value, path, depth, in_union=True)
             except _Lacks as lacks:
-                copied = lacks
+                copied = lacks.with_traceback(None)  # which would hold this frame, and so itself
             self._tried[key] = copied, next(iter(self._absent), None)
             self._absent = outer
         return self._tried[key]

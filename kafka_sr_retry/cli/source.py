@@ -19,13 +19,17 @@ _References = Annotated[
 
 
 def source(schema: _File, reference: _References = None) -> None:
-    """Print the Python function that writes a schema's records; exit with 1 where fastavro writes them."""
+    """Print the Python function that writes a schema's records; exit with 1 where there is none."""
     try:
         texts = [path.read_text(encoding="utf-8") for path in (*(reference or ()), schema)]
-        typer.echo(AvroSchema(texts[-1], texts[:-1]).source(), nl=False)
+        parsed = AvroSchema(texts[-1], texts[:-1])
+        is_native = parsed.encoder().kind == "native"
+        typer.echo(parsed.source(), nl=False)
     except (ConfigurationError, OSError, UnicodeDecodeError) as error:
         typer.echo(f"{schema}: {error}", err=True)
         raise typer.Exit(2) from None
     except Unsuitable as error:
-        typer.echo(f"{schema}: fastavro writes these records: {error}", err=True)
+        typer.echo(f"{schema}: {'native code' if is_native else 'fastavro'} writes these records: {error}", err=True)
         raise typer.Exit(1) from None
+    if is_native:
+        typer.echo(f"{schema}: native code writes these records here, not this function", err=True)

@@ -794,3 +794,26 @@ def test_to_dict_for_other_schemas() -> None:
     assert serializer("string", lambda one, ctx: one.number)(Card("1"), VALUE) == PREFIX + b"\2" + b"1"
     assert serializer("bytes", lambda one, ctx: one.number.encode())(Card("1"), VALUE) == PREFIX + b"1"
     assert serializer([CARD, CASH], lambda one, ctx: ("shop.Cash", one))(Cash(1), VALUE) == PREFIX + b"\2\2"
+
+
+class AllEqual(type):
+    """Of classes that say they are one."""
+
+    def __eq__(cls, other: object) -> bool:
+        return isinstance(other, AllEqual)
+
+    def __hash__(cls) -> int:
+        return 1
+
+
+def test_classes_that_say_they_are_equal_are_told_apart() -> None:
+    @dataclasses.dataclass
+    class Sold(metaclass=AllEqual):
+        sku: str
+
+    class Stranger(metaclass=AllEqual):
+        def __init__(self) -> None:
+            self.sku = "tea"
+
+    assert written(record("Sale", sku="string"), Sold("tea")) == b"\x06tea"
+    assert misfit(record("Sale", sku="string"), Stranger()).actual == "Stranger"

@@ -29,6 +29,7 @@ from kafka_sr_retry import (
     AvroSerializer,
     AvroSerializerBuilder,
     ConfigurationError,
+    Encoder,
     IncompatibleSchemaError,
     InvalidSchemaError,
     RegisteredSchema,
@@ -470,6 +471,7 @@ def test_what_is_bound_to_a_topic_refuses_another(
 def test_what_is_bound_to_no_topic_writes_for_each(
     send: Any, schema_registry: SchemaRegistryServer, serializer: AvroSerializer
 ) -> None:
+    schema_registry.check_compatibility = False
     schema_registry.register("payments-key", '"string"')
     schema_registry.register("payments-key", ORDER)
     bound = serializer.bind(field=MessageField.KEY)
@@ -637,6 +639,32 @@ def test_no_event_and_no_error_shows_a_credential() -> None:
 
 
 # -- life --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoder", ["native", "python", "fastavro"])
+def test_it_tells_what_writes_a_topics_messages(
+    schema_registry: SchemaRegistryServer, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if encoder == "native":
+        pytest.importorskip("kafka_sr_retry.avro._native", reason="not built here: it needs a C compiler")
+    monkeypatch.setenv("KAFKA_SR_RETRY_ENCODER", encoder)
+    schema = ORDER.replace("Order", f"Order_{encoder}")  # what another test has made is kept as long as it is used
+    with AvroSerializer({"url": schema_registry.url}, schema) as serializer:
+        assert serializer.encoder("orders") is None
+        serializer(ONE, value("orders"))
+        why = "" if encoder == "native" else "KAFKA_SR_RETRY_ENCODER says so"
+        assert serializer.encoder("orders") == Encoder(encoder, why)  # type: ignore[arg-type]
+        assert serializer.encoder("orders", MessageField.KEY) is None
+        serializer(ONE, SerializationContext("orders", MessageField.KEY))
+        assert serializer.encoder("orders", MessageField.KEY) == Encoder(encoder, why)  # type: ignore[arg-type]
+        assert len(schema_registry.requests) == 2
+
+
+def test_it_tells_why_fastavro_writes(schema_registry: SchemaRegistryServer) -> None:
+    conf = {"validate.strict.allow.default": True}
+    with AvroSerializer({"url": schema_registry.url}, ORDER, conf=conf) as serializer:
+        serializer(ONE, value("orders"))
+        assert serializer.encoder("orders") == Encoder("fastavro", "validate.strict is set")
 
 
 def test_a_closed_serializer_still_writes_what_it_knows(

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from aiokafka import AIOKafkaProducer  # pyright: ignore[reportMissingTypeStubs]
@@ -26,6 +26,7 @@ from kafka_sr_retry import (
     AvroSerializer,
     AvroSerializerBuilder,
     ConfigurationError,
+    Encoder,
     IncompatibleSchemaError,
     InvalidSchemaError,
     Metadata,
@@ -204,6 +205,9 @@ def progress(outcome: WarmedTopic, done: int, total: int) -> None:
 def warm(serializer: AvroSerializer) -> list[str]:
     warmed: WarmUp = serializer.warm_up(iter(["orders"]), on_progress=progress)
     known: bool = serializer.knows("orders", MessageField.KEY)
+    encoder: Encoder | None = serializer.encoder("orders", MessageField.KEY)
+    kind: Literal["native", "python", "fastavro"] | None = encoder.kind if encoder else None
+    print(kind, encoder.why if encoder else "")
     return [outcome.topic for outcome in warmed.outcomes if known]
 
 

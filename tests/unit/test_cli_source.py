@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from kafka_sr_retry.avro.encoder import ENCODER
 from kafka_sr_retry.cli.app import app
+
+
+@pytest.fixture(autouse=True)
+def python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENCODER, "python")
 
 
 @pytest.fixture
@@ -40,6 +46,15 @@ def test_it_prints_the_function(source: Any) -> None:
     assert result.output.startswith("def write(value, ctx):\n")
     assert "value['sku']" in result.output
     compile(result.output, "x", "exec")
+
+
+def test_it_says_where_native_code_serves_instead(source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("kafka_sr_retry.avro._native", reason="not built here: it needs a C compiler")
+    assert "native" not in source(ITEM).stderr
+    monkeypatch.setenv(ENCODER, "native")
+    result = source(ITEM)
+    assert (result.exit_code, result.stdout[:10]) == (0, "def write(")
+    assert result.stderr.endswith("order.avsc: native code writes these records here, not this function\n")
 
 
 def test_references_are_read(source: Any) -> None:

@@ -840,7 +840,7 @@ Node = make_dataclass("Node", ["next"])
     ("schema", "make"),
     [
         (LIST, lambda inner: OwnDict(next=inner)),
-        (LIST, Node),
+        (record("N", next=["null", "N", record("Other", y="long")]), Node),  # of which none of ours writes an object
         (LIST, lambda inner: OwnDict(next=inner and ("N", inner))),
         (record("E", next=["null", mapping("E")]), lambda inner: OwnDict(next=inner and {"k": inner})),
         (record("E", next=["null", array("E")]), lambda inner: OwnDict(next=inner and [inner])),
@@ -1052,3 +1052,27 @@ def test_a_list_that_grows_while_fastavro_writes_it_has_the_items_it_had(union: 
     assert message is not None
     read = fastavro.schemaless_reader(BytesIO(message[5:]), fastavro.parse_schema(schema))
     assert read == {"ids": [uuid.UUID(int=1)]}
+
+
+class Late(Exception):  # noqa: N818
+    """As a signal handler raises it."""
+
+
+def test_what_is_raised_while_a_value_is_looked_at_is_not_lost() -> None:
+    """Where the value is not at fault: fastavro writes it."""
+
+    class Seven(int):
+        @property
+        def __class__(self) -> Any:
+            if raises:
+                raise raises.pop()
+            return int
+
+    raises: list[Exception] = []
+    write = serializer(record("R", f="long"), **{"validate.strict": True})
+    assert write({"f": Seven(7)}) == b"\0\0\0\0\7\x0e"
+    raises.append(Late())
+    with pytest.raises(Late):
+        write({"f": Seven(7)})
+    raises.append(ValueError())
+    assert write({"f": Seven(7)}) == b"\0\0\0\0\7\x0e"

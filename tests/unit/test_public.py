@@ -32,9 +32,9 @@ ATTRIBUTES: dict[type, str] = {
         aclose clear_caches config get_associated_subjects get_latest_version get_latest_with_metadata get_registered
         get_schema get_version lookup_schema register_schema register_schema_full_response state test_compatibility
     """,
-    AvroSerializer: "bind close from_config knows set_cluster_id_resolver warm_up",
+    AvroSerializer: "bind close encoder from_config knows set_cluster_id_resolver warm_up",
     AsyncAvroSerializer: """
-        aclose bind close from_config knows set_async_cluster_id_resolver set_cluster_id_resolver warm_up
+        aclose bind close encoder from_config knows set_async_cluster_id_resolver set_cluster_id_resolver warm_up
     """,
     AvroSerializerBuilder: """
         build set_schema set_schema_registry_client set_schema_registry_config set_serializer_config set_to_dict

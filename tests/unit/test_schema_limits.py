@@ -44,6 +44,13 @@ def test_a_scale_has_a_limit_wherever_it_stands(held: Any) -> None:
     assert caught.value.key == "schema_str"
 
 
+def test_a_scale_has_a_limit_however_it_is_spelt_and_in_a_reference_too() -> None:
+    spelt = json.dumps(record(decimal(DIGITS + 1))).replace("scale", "\\u0073cale")
+    for texts in ((spelt,), ('["null", "R"]', [spelt]), ('["null", "R"]', [json.dumps(record(decimal(DIGITS + 1)))])):
+        with pytest.raises(ConfigurationError, match="it has a decimal with a scale of more than"):
+            AvroSchema(*texts)
+
+
 def test_a_decimal_of_fixed_size_has_a_limit() -> None:
     fixed = {"type": "fixed", "name": "n.F", "logicalType": "decimal", "precision": 4, "scale": 0}
     AvroSchema(json.dumps({**fixed, "size": LARGEST_DECIMAL}))
@@ -56,9 +63,18 @@ def test_a_default_that_leads_to_itself_is_named_whichever_field_it_is_of() -> N
     endless = {"name": "next", "type": "R", "default": {}}
     with pytest.raises(ConfigurationError) as caught:
         AvroSchema(json.dumps(record(plain, endless)))
-    assert "the default of field next of R leads to itself, or to more than" in str(caught.value)
+    assert "the default of field next of R leads to itself, or with those before it to more than" in str(caught.value)
     assert str(caught.value).count(" values") == 1
     AvroSchema(json.dumps(record(plain, {"name": "m", "type": {"type": "map", "values": "R"}, "default": {}})))
+
+
+def test_what_the_defaults_of_all_fields_come_to_has_one_limit() -> None:
+    """Each of them alone is far below it; together they would keep whoever parses a hostile schema for minutes."""
+    wide = {"type": "array", "items": "long"}
+    fields = [{"name": f"f{n}", "type": wide, "default": [0] * 10_000} for n in range(20)]
+    AvroSchema(json.dumps({"type": "record", "name": "R", "fields": fields[:8]}))
+    with pytest.raises(ConfigurationError, match="of field f10 of R leads to itself, or with those before it to more"):
+        AvroSchema(json.dumps({"type": "record", "name": "R", "fields": fields}))
 
 
 HELD = {
@@ -110,14 +126,14 @@ def test_a_schema_has_the_full_name_of_its_type(schema: str, name: str | None) -
 
 
 def test_what_is_left_to_fastavro_is_logged_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
-    schema = AvroSchema(json.dumps(record(["int", "long"], name="n.Odd")))
+    schema = AvroSchema(json.dumps(record(["null", ["int", "long"]], name="n.Odd")))
     with caplog.at_level(logging.DEBUG):
         write = schema.writer(b"\x00")
 
     (logged,) = caplog.records
-    assert logged.getMessage() == "schema n.Odd is left to fastavro: a union that no exact type decides"
-    assert write({"f": 7}, None) == b"\x00\x00\x0e"
-    with pytest.raises(Unsuitable, match="a union that no exact type decides"):
+    assert logged.getMessage() == "schema n.Odd is left to fastavro: a union in a union"
+    assert write({"f": 7}, None) == b"\x00\x02\x00\x0e"
+    with pytest.raises(Unsuitable, match="a union in a union"):
         schema.source()
 
 

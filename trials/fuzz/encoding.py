@@ -217,10 +217,10 @@ def changed(draw: Random, value: Any, new: Any) -> Any:
 # -- kinds -----------------------------------------------------------------------------------------
 
 _KNOWN = re.compile(
-    r"[a-zA-Z]\d+|write(_\d+|_long|_int)?|pack(_float|_double)?|[A-Z][A-Z_]*|value|ctx|prefix|p|i|join|other|message|raised|error"
-    r"|type|len|map|str|int|float|bool|bytes|list|dict|Other|AvroEncodingError|Exception"
+    r"[a-zA-Z]\d+|write(_\d+|_longs?|_int|_run)?|pack(_float|_double)?|[A-Z][A-Z_]*|value|ctx|prefix|p|i|join|other|message|raised|error"
+    r"|type|len|map|str|int|float|bool|bytes|list|dict|Other|AvroEncodingError|Exception|count_of|min|max"
 )
-_METHODS = {"encode", "copy", "items", "values", "issuperset", "adjusted"}
+_METHODS = {"encode", "copy", "items", "values", "issuperset", "adjusted", "clear"}
 
 
 def harmless(text: str) -> None:
