@@ -7,7 +7,7 @@ SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration engines benchmark memory resilience simulation soak compare chaos fuzz secrets native sanitize native-fuzz mutate range package release lock audit stack-up stack-down clean
+.PHONY: help demo test lint integration engines benchmark memory resilience simulation soak killed compare chaos fuzz secrets native sanitize native-fuzz mutate range package release lock audit stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ simulation: $(VENV)/.dev ## fleets and a registry that was down (ten minutes)
 
 soak: $(VENV)/.dev ## half an hour while registries come and go: is all flat
 	$(BIN)/python -m trials.soak --plot docs/soak.png
+
+killed: $(VENV)/.dev ## SIGKILL while ids are written to disk: KILLS=200 SEED=1
+	$(BIN)/python -m trials.killed --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
 
 compare: $(VENV)/.dev ## our bytes and requests beside Confluent's: SCHEMAS=folder
 	$(BIN)/python -m tests.comparison $(SCHEMAS)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .framing import header_schema_id_serializer, prefix_schema_id_serializer
     from .registry.async_client import AsyncSchemaRegistryClient
     from .registry.client import SchemaRegistryClient
+    from .registry.clock import is_testing, set_testing
     from .schema import Metadata, RegisteredSchema, RuleSet, Schema, SchemaReference
     from .serializer import AvroSerializer
     from .subjects import (
@@ -53,8 +54,10 @@ __all__ = [
     "SchemaRegistryError",
     "__version__",
     "header_schema_id_serializer",
+    "is_testing",
     "prefix_schema_id_serializer",
     "record_subject_name_strategy",
+    "set_testing",
     "topic_record_subject_name_strategy",
     "topic_subject_name_strategy",
 ]
@@ -69,6 +72,7 @@ _ROOMS = (
     "builder",
     "aio",
     "registry.async_client",
+    "registry.clock",
     "avro.encoder",
 )
 

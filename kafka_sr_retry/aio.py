@@ -58,9 +58,13 @@ class AsyncAvroSerializer(AvroSerializer):
             write = self._by_topic[ctx.topic] if ctx.field is _VALUE else None  # type: ignore[union-attr]
         except (KeyError, AttributeError, TypeError):
             write = None
-        if write is None:
-            write = await self._find(ctx)
-        return write(obj, ctx)
+        try:
+            if write is None:
+                write = await self._find(ctx)
+            return write(obj, ctx)
+        except Exception as error:
+            self._learning.failed(ctx, error)
+            raise
 
     async def _find(self, ctx: SerializationContext | None) -> Write:  # type: ignore[override]
         subject, write = self._learning.look(ctx)
@@ -85,9 +89,16 @@ class AsyncAvroSerializer(AvroSerializer):
         """For producers that call their serializer on the loop: a wait would hold up all of it."""
         if obj is None:
             return None
+        try:
+            return self._find_known(ctx)(obj, ctx)
+        except Exception as error:
+            self._learning.failed(ctx, error)
+            raise
+
+    def _find_known(self, ctx: SerializationContext | None) -> Write:
         write = self._learning.known(ctx)
         if write is not None:
-            return write(obj, ctx)
+            return write
         topic = None if ctx is None else ctx.topic
         raise SerializationError(
             f"the schema's id for topic {topic!r} is not known yet, and asking here would hold the event loop up: "

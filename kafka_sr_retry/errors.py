@@ -71,6 +71,7 @@ class SchemaRegistryError(SerializationError):
         attempts: HTTP requests made for the call.
         retriable: whether the same call may succeed later without a change.
         retry_after: seconds until it is worth asking again, or ``None``.
+        reason: the failure's name, as events and metrics have it, such as ``no_leader``.
     """
 
     UNKNOWN = -1
@@ -97,6 +98,7 @@ class SchemaRegistryError(SerializationError):
         attempts: int = 0,
         retriable: bool = False,
         retry_after: float | None = None,
+        reason: str = "",
     ) -> None:
         Exception.__init__(self, message)
         self.http_status_code = http_status_code
@@ -106,6 +108,7 @@ class SchemaRegistryError(SerializationError):
         self.attempts = attempts
         self.retriable = retriable
         self.retry_after = retry_after
+        self.reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
         kind = type(self)
@@ -179,6 +182,12 @@ class Failure:
     look_up: bool = False
 
     @property
+    def by_registry(self) -> bool:
+        """Whether a registry has answered, and did not just fail."""
+        by_another = self.http_status_code is None or self.reason in ("not_a_registry", "proxy_refused")
+        return not (by_another or issubclass(self.error, RegistryUnavailableError))
+
+    @property
     def told(self) -> str:
         """The endpoints' last answers in words; an answer's begin with its status."""
         told = (f"{url}{' answered' if text[:1].isdigit() else ':'} {text}" for url, text in self.answers)
@@ -198,4 +207,5 @@ class Failure:
             attempts=self.attempts,
             retriable=issubclass(self.error, RegistryUnavailableError),
             retry_after=self.retry_after,
+            reason=self.reason,
         )

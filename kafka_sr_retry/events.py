@@ -4,6 +4,7 @@ One call can have many attempts; events of one call carry the same ``call`` numb
 ``CallStartEvent`` and ends with one of ``SuccessEvent``, ``RefusalEvent`` and ``GiveUpEvent``; each of its attempts
 begins with an ``AttemptStartEvent`` and ends with an ``AttemptEvent``. All come one after another, on threads of the
 client that take turns, in one copy of the first caller's context variables.
+``MessageFailedEvent`` is of no call, and comes on the thread that serializes.
 """
 
 from __future__ import annotations
@@ -16,14 +17,19 @@ __all__ = [
     "AttemptStartEvent",
     "BodyLostEvent",
     "BreakerEvent",
+    "CacheFileEvent",
+    "CacheTrouble",
     "CallStartEvent",
     "Event",
     "FailoverEvent",
     "GiveUpEvent",
+    "IdChangedEvent",
+    "MessageFailedEvent",
     "Operation",
     "RefusalEvent",
     "RetryEvent",
     "StaleEvent",
+    "StoredIdEvent",
     "SuccessEvent",
 ]
 
@@ -119,11 +125,13 @@ class RetryEvent(Event):
         round: number of the round to come, from 1 for the first retry.
         wait: seconds until it, 0 when it waits for another call's probe.
         reason: outcome name of the last attempt.
+        detail: what each endpoint answered last, in words; masked and cut, and may quote a schema.
     """
 
     round: int
     wait: float
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +141,13 @@ class FailoverEvent(Event):
     Attributes:
         failed, next: the endpoints' URLs.
         reason: outcome name of the failed one.
+        detail: what the failed one answered, in words; masked and cut.
     """
 
     failed: str
     next: str
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,11 +158,15 @@ class SuccessEvent(Event):
         endpoint: who gave it.
         attempts: requests made, 1 on a good day.
         seconds: from the call's beginning.
+        schema_id: that the answer tells, ``None`` without one.
+        request_id: the ``X-Request-ID`` of the last attempt, empty where none was made.
     """
 
     endpoint: str
     attempts: int
     seconds: float
+    schema_id: int | None = None
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +179,8 @@ class RefusalEvent(Event):
         reason: outcome name.
         attempts, seconds: the call's effort.
         look_up: whether the schema that may not be registered is now looked up, in a call of its own.
+        detail: what each endpoint answered last, in words; masked and cut, and may quote a schema.
+        request_id: the ``X-Request-ID`` of the last attempt, empty where none was made.
     """
 
     endpoint: str
@@ -174,6 +190,8 @@ class RefusalEvent(Event):
     attempts: int
     seconds: float
     look_up: bool
+    detail: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,12 +202,18 @@ class GiveUpEvent(Event):
         reason: outcome name of the last attempt, ``outage`` when none was made.
         attempts, seconds: the call's effort.
         retry_after: seconds until it is worth asking again, or ``None``.
+        served: whether who asked has what was known before, so that no message is lost.
+        detail: what each endpoint answered last, in words; masked and cut, and may quote a schema.
+        request_id: the ``X-Request-ID`` of the last attempt, empty where none was made.
     """
 
     reason: str
     attempts: int
     seconds: float
     retry_after: float | None
+    served: bool = False
+    detail: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,17 +225,19 @@ class BreakerEvent(Event):
         open: whether calls now wait for one probe.
         failures: attempts that failed in the outage.
         seconds: age of the outage.
+        detail: what each endpoint answered last, in words, where it opens; masked and cut, and may quote a schema.
     """
 
     endpoint: str
     open: bool
     failures: int
     seconds: float
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaleEvent(Event):
-    """A subject's latest version could not be refreshed: the old one serves on.
+    """A subject's latest version could not be refreshed: the old one stays in use.
 
     Attributes:
         version: the old one's number, ``None`` where the registry told none.
@@ -222,6 +248,58 @@ class StaleEvent(Event):
     version: int | None
     age: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredIdEvent(Event):
+    """Nobody has answered yet: what is on disk under ``cache.path`` serves, and the registry is asked behind it.
+
+    Attributes:
+        schema_id: that serves.
+        age: seconds since the registry said so.
+        reason: what each endpoint answered.
+    """
+
+    schema_id: int
+    age: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdChangedEvent(Event):
+    """The registry says otherwise than before: it was wiped or restored, or a subject was deleted. All that was known
+    is asked for anew; messages that went out since have an id that readers may not find.
+
+    Attributes:
+        schema_id: that was known.
+        new_id: that it is now; ``None`` where the registry does not know the schema any more.
+        age: seconds since the old one was told.
+        reason: the registry's words, where it does not know it.
+    """
+
+    schema_id: int
+    new_id: int | None
+    age: float
+    reason: str
+
+
+CacheTrouble = Literal["damaged", "foreign", "newer", "refused", "unusable", "fork", "no_wal"]
+"""What can be wrong with the file under ``cache.path``. ``damaged``, ``foreign`` and ``newer`` ones are set aside,
+``refused`` ones left alone; ``unusable``: a full or read-only disk, a missing folder; ``fork``: the process was forked
+while a thread was in SQLite; ``no_wal``: the file works, with a rollback journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFileEvent(Event):
+    """Something is wrong with the file under ``cache.path``; told once of each kind. No message fails for it.
+
+    Attributes:
+        trouble: what.
+        detail: in words.
+    """
+
+    trouble: CacheTrouble
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,3 +315,20 @@ class BodyLostEvent(Event):
     endpoint: str
     bytes_sent: int
     request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFailedEvent(Event):
+    """A serializer has raised: the message was not sent. Told on the thread that serializes, for each message, those of
+    a remembered refusal too. ``call`` is 0.
+
+    Attributes:
+        reason: an outcome's name where the registry is why, ``misfit`` for an object that does not fit the schema,
+            ``configuration``, or ``other``, such as an error of the caller's ``to_dict``.
+        topic: of the message, ``None`` where the caller gave none.
+        field: ``key`` or ``value``.
+    """
+
+    reason: str
+    topic: str | None
+    field: str

@@ -36,8 +36,8 @@ SchemaStr = str | dict[str, Any] | list[Any] | Path | Schema | RegisteredSchema 
 """What may be given as ``schema_str``."""
 
 
-def given_schema(given: Any) -> Schema | RegisteredSchema:
-    """What it stands for, checked as far as that needs no registry."""
+def given_schema(given: Any) -> tuple[Schema | RegisteredSchema, AvroSchema | None]:
+    """What it stands for, checked as far as that needs no registry; and as it was parsed, where it refers to none."""
     if given is None:
         raise ConfigurationError(
             "schema_str is required: JSON text, a dict, a Schema or the Path of an .avsc", "schema_str"
@@ -46,8 +46,7 @@ def given_schema(given: Any) -> Schema | RegisteredSchema:
         schema = _read(given)
         plain = schema.schema if isinstance(schema, RegisteredSchema) else schema
         refuse_rules(plain)
-        if not plain.references:  # they need the registry
-            AvroSchema.of(plain.schema_str)
+        parsed = None if plain.references else AvroSchema.of(plain.schema_str)  # they need the registry
         full_name(plain.schema_str)
         json.dumps(plain.to_dict())
     except ConfigurationError:
@@ -55,11 +54,16 @@ def given_schema(given: Any) -> Schema | RegisteredSchema:
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         told = one_line(f"schema_str cannot be sent as a schema: {error}")
         raise ConfigurationError(told, "schema_str") from error
-    return schema
+    return schema, parsed
 
 
 def _read(given: Any) -> Schema | RegisteredSchema:
     if isinstance(given, str):
+        if given.endswith(".avsc"):
+            raise ConfigurationError(
+                f"schema_str is a text, and {one_line(given)!r} is no schema's: for a file give its pathlib.Path",
+                "schema_str",
+            )
         return Schema(given)
     if isinstance(given, Path):
         try:

@@ -13,7 +13,8 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 from .avro.encoder import AvroSchema, Encoder, full_name
 from .avro.text import Write
 from .config import SerializerSettings
-from .errors import ConfigurationError, SchemaRegistryError
+from .errors import AvroEncodingError, ConfigurationError, SchemaRegistryError
+from .events import MessageFailedEvent
 from .framing import SchemaId, header_schema_id_serializer, prefix_schema_id_serializer
 from .given import avro_only, refuse_rules
 from .registry.asking import FOR_EVER
@@ -44,6 +45,7 @@ class Learning:
         client: asked for what is not known.
         settings: the serializer's.
         given: the schema that the user gave, with its id if that is known.
+        parsed: the same, for the first message to find.
         to_dict: turns objects into dicts.
 
     Attributes:
@@ -56,10 +58,12 @@ class Learning:
         client: SchemaRegistryClient,
         settings: SerializerSettings,
         given: Schema | RegisteredSchema | None,
+        parsed: AvroSchema | None,
         to_dict: ToDict | None,
     ) -> None:
         self._settings = settings
         self._to_dict = to_dict
+        self._parsed = None if settings.reads_schema else parsed
         self._schema = given.schema if isinstance(given, RegisteredSchema) else given
         self._record_name = None if self._schema is None else full_name(self._schema.schema_str)
         frame = _ours(settings.schema_id_serializer)
@@ -71,12 +75,21 @@ class Learning:
         self._request = self._choose_request()
         self._registered = given if isinstance(given, RegisteredSchema) and not settings.reads_schema else None
         self._refreshes = settings.use_latest and asking.latest_ttl < FOR_EVER
-        self._latest: Memory[str, RegistryRequest[RegisteredSchema]] = asking.memory()
+        self._latest: Memory[str, RegistryRequest[RegisteredSchema]] | None = (
+            asking.memory() if self._refreshes else None  # else asked for once
+        )
         self._known: Memory[str | RegisteredSchema, Write] = asking.memory()
         # by what they are made of: many subjects may have one schema
         self._made: Memory[tuple[Any, ...], Write] = asking.memory()
         self._values: Memory[str, Write] = asking.memory()
         self.by_topic: Mapping[str, Write] = self._values.entries
+        asking.attend(self)
+
+    def clear(self) -> None:
+        """Forgets all writers: what was asked for is in doubt."""
+        for memory in (self._latest, self._known, self._made, self._values):
+            if memory is not None:
+                memory.clear()
 
     def _choose_strategy(self, client: SchemaRegistryClient) -> Strategy:
         """How a message's subject is found."""
@@ -125,6 +138,21 @@ class Learning:
             self._remember_topic(ctx, subject, write)
         return subject, write
 
+    def failed(self, ctx: SerializationContext | None, error: Exception) -> None:
+        """Tells of a message that is not sent."""
+        reason = "other"
+        if isinstance(error, SchemaRegistryError):
+            reason = error.reason or reason
+        elif isinstance(error, AvroEncodingError):
+            reason = "misfit"
+        elif isinstance(error, ConfigurationError):
+            reason = "configuration"
+        topic = getattr(ctx, "topic", None)
+        field = "key" if getattr(ctx, "field", None) == MessageField.KEY else "value"
+        asked = f"serialize the {field} of a message" + (f" to topic {topic!r}" if topic else "")
+        common: dict[str, Any] = {"call": 0, "operation": "other", "asked": asked}
+        self._asking.tell_here(MessageFailedEvent(**common, reason=reason, topic=topic, field=field))
+
     def known(self, ctx: SerializationContext | None) -> Write | None:
         """What writes a message, where that needs no question and no wait for the user's strategy."""
         try:
@@ -156,7 +184,7 @@ class Learning:
         deadline = self._asking.deadline(timeout)
         if subject is None and self.associated is not None:
             subject = await self.associated.ask(ctx, self._record_name, way, deadline)
-        elif inspect.isawaitable(subject):
+        elif not isinstance(subject, str) and inspect.isawaitable(subject):
             subject = await subject
         if not isinstance(subject, str) or not subject:
             shown = "an empty text" if subject == "" else type(subject).__name__
@@ -179,10 +207,11 @@ class Learning:
             self._values.remember(ctx.topic, write, self._known.weight(subject))  # type: ignore[union-attr]
 
     def _latest_of(self, subject: str) -> RegistryRequest[RegisteredSchema]:
-        request = self._latest.get(subject)
+        request = None if self._latest is None else self._latest.get(subject)
         if request is None:
             request = self._questions.latest(subject)
-            self._latest.remember(subject, request)
+            if self._latest is not None:
+                self._latest.remember(subject, request)
         return request
 
     async def _writer(

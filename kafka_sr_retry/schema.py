@@ -233,7 +233,9 @@ def write_rules(schema: Schema) -> list[str]:
     Raises:
         ConfigurationError: rules that cannot be read, and so may be for writing.
     """
-    rule_set = {} if schema.rule_set is None else schema.rule_set
+    rule_set = schema.rule_set
+    if rule_set is None:
+        return []
     if not isinstance(rule_set, Mapping):
         raise ConfigurationError("the schema's rule set is not a JSON object", "schema_str")
     names = []

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["AvroSerializer"]
 
 _VALUE = MessageField.VALUE
+_DEFAULTS = SerializerSettings()
 
 
 class AvroSerializer(Serializer):
@@ -50,18 +51,19 @@ class AvroSerializer(Serializer):
         to_dict: ToDict | None = None,
         conf: Mapping[str, Any] | None = None,
     ) -> None:
-        settings = parse(SerializerSettings, {} if conf is None else conf)
+        settings = _DEFAULTS if conf is None or conf == {} else parse(SerializerSettings, conf)
         if to_dict is not None and not callable(to_dict):
             raise ConfigurationError(
                 "to_dict must be callable: to_dict(object, SerializationContext) -> dict", "to_dict"
             )
-        given = None if schema_str is None and settings.reads_schema else given_schema(schema_str)
-        self._given = (given, to_dict, dict(conf or {}))
+        needs_none = schema_str is None and settings.reads_schema
+        given, parsed = (None, None) if needs_none else given_schema(schema_str)
+        self._given = (given, to_dict, dict(conf) if conf else None)
         given_client = ours(schema_registry_client)
         self._owns_client = given_client is None
         self._client = given_client or SchemaRegistryClient(schema_registry_client)  # type: ignore[arg-type]
         self._asking = self._client._asking
-        self._learning = Learning(self._client, settings, given, to_dict)
+        self._learning = Learning(self._client, settings, given, parsed, to_dict)
         self._by_topic = self._learning.by_topic
 
     def set_cluster_id_resolver(self, resolver: Callable[[], Any]) -> None:
@@ -127,9 +129,13 @@ class AvroSerializer(Serializer):
             write = self._by_topic[ctx.topic] if ctx.field is _VALUE else None  # type: ignore[union-attr]
         except (KeyError, AttributeError, TypeError):
             write = None
-        if write is None:
-            write = self._find(ctx)
-        return write(obj, ctx)
+        try:
+            if write is None:
+                write = self._find(ctx)
+            return write(obj, ctx)
+        except Exception as error:
+            self._learning.failed(ctx, error)
+            raise
 
     def bind(self, topic: str | None = None, field: MessageField = _VALUE) -> BoundSerializer:
         """The serializer for producers whose ``value_serializer`` takes the object alone (aiokafka), or the topic and

@@ -95,6 +95,7 @@ class AssociatedSubjects:
         self._cluster_id = conf.get(CLUSTER_ID)
         self._fallback = conf.get(FALLBACK_TYPE, "TOPIC")
         self._subjects: Memory[tuple[str, str, str | None], str | None] = client._asking.memory()
+        client._asking.attend(self._subjects)
         self.resolve_cluster_id: Callable[[], Any] | None = None
 
     def known(self, ctx: SerializationContext | None, record_name: str | None) -> str | None:

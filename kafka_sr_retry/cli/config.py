@@ -20,7 +20,7 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
         "Client",
         ClientSettings,
         f"In a producer's dict these keys carry the prefix `{PREFIX}`, as in `{PREFIX}url`; "
-        "given to `SchemaRegistryClient` they stand without it.",
+        "given to `SchemaRegistryClient` they are written without it.",
     ),
     (
         "Serializer",

@@ -2,7 +2,7 @@
 
 from .client import ClientSettings
 from .keys import PREFIX, Key, keys
-from .reading import SplitConf, check_agreement, parse, split
+from .reading import SplitConf, check_agreement, is_librdkafkas, parse, split
 from .serializer import SerializerSettings
 from .tls import Pem, Tls
 from .values import CLUSTER_ID, FALLBACK_TYPE, NO_SOCKS, Urls, has_socks, header_mapping, is_header, is_token
@@ -23,6 +23,7 @@ __all__ = [
     "has_socks",
     "header_mapping",
     "is_header",
+    "is_librdkafkas",
     "is_token",
     "keys",
     "parse",

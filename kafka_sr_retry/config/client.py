@@ -49,7 +49,7 @@ class ClientSettings:
         values.number(0, 1_000_000, whole=True),
         "rounds",
         None,
-        "Rounds after the first; a round asks each admitted endpoint once. Without it the deadline bounds.",
+        "Rounds after the first; a round asks each admitted endpoint once. Without it only the deadline limits.",
     )
     retries_wait: float = setting(
         "retries.wait.ms",
@@ -78,7 +78,7 @@ class ClientSettings:
         values.positive_milliseconds,
         "ms",
         14000,
-        "One attempt, from the name look-up to the last byte, also when bytes drip.",
+        "One attempt, from the name look-up to the last byte, also when bytes come one at a time.",
     )
     total_timeout: float = setting(
         "total.timeout.ms",
@@ -244,7 +244,30 @@ class ClientSettings:
         values.number(0.001, 31_536_000),
         "s",
         None,
-        "For use.latest.version: after it the old version serves on, and one request refreshes it.",
+        "For use.latest.version: after it the old version stays in use, and one request refreshes it.",
+    )
+    cache_path: str | None = setting(
+        "cache.path",
+        values.path,
+        "path",
+        None,
+        "A file (SQLite) that keeps ids and schemas for the next process. It is made where there is none.",
+    )
+    cache_mode: str | None = setting(
+        "cache.mode",
+        values.choice("fallback", "first"),
+        "fallback or first",
+        None,
+        "When that file answers. fallback: once no URL has. first: before any is asked, for what is younger than "
+        "cache.id.ttl.sec.",
+        shown="fallback",
+    )
+    cache_id_ttl: float = setting(
+        "cache.id.ttl.sec",
+        values.number(1, 31_536_000),
+        "s",
+        86400,
+        "Known ids are looked up again in the background after so long, or up to a quarter sooner.",
     )
     refusal_cache_ttl: float = setting(
         "refusal.cache.ttl.ms",
@@ -267,6 +290,8 @@ class ClientSettings:
             raise ConfigurationError("url is required, such as http://localhost:8081", "url")
         if self.timeout is not None:
             object.__setattr__(self, "request_timeout", self.timeout)
+        if self.cache_mode and not self.cache_path:
+            raise ConfigurationError("cache.mode needs cache.path", "cache.mode")
         self._check_tls()
         if self.user_info and self.urls.user_info:
             raise ConfigurationError(
@@ -365,6 +390,8 @@ class ClientSettings:
                 return self.basic_credentials is not None
             case "timeout":
                 return bool(value == self.request_timeout)
+            case "cache_mode":
+                return bool(value == (self.cache_mode or "fallback"))
         return bool(value == getattr(self, field))
 
     @property

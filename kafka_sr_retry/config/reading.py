@@ -29,7 +29,15 @@ def parse(settings: type[_Settings], conf: Mapping[str, Any], prefix: str = "") 
     Raises:
         ConfigurationError: an unknown key, a wrong type or value, or settings that contradict each other.
     """
-    return settings(**_parsed(settings, conf, prefix))
+    values = _parsed(settings, conf, prefix)
+    try:
+        return settings(**values)
+    except ConfigurationError as error:
+        if not prefix:
+            raise
+        told = f"{str(error).rstrip('.')}: in this dict such keys begin with {prefix}"
+        key = error.key and f"{prefix}{error.key}"
+    raise ConfigurationError(told, key)
 
 
 def _parsed(settings: type, conf: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -81,11 +89,12 @@ def _unknown(name: str, prefix: str, known: Mapping[str, Key]) -> ConfigurationE
     name = _shown(str(name), known)
     instead = _NOT_SUPPORTED.get(name)
     if instead is None and str(name).startswith(PREFIX) and not prefix:
-        instead = f"here it stands without {PREFIX}"
-    if instead is None and prefix and name in keys(SerializerSettings):
-        instead = f"a serializer's key stands without {prefix}"
+        instead = f"here it is written without {PREFIX}"
+    if instead is None and name in keys(SerializerSettings):
+        instead = "it is a serializer's: give it in the serializer's conf"
+        instead = f"a serializer's key is written without {prefix}" if prefix else instead
     if instead is None:
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
         instead = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(sorted(known))}."
     return ConfigurationError(f"unknown configuration key {prefix}{name}: {instead}", f"{prefix}{name}")
 
@@ -161,20 +170,21 @@ def split(
 
 
 def _refuse_misspelt(kafka: Mapping[str, Any]) -> None:
-    known = {*keys(SerializerSettings), *(PREFIX + name for name in keys(ClientSettings))}
+    client = keys(ClientSettings)
+    known = {*keys(SerializerSettings), *client, *(PREFIX + name for name in client)}
     for name in kafka:
         field, _, rest = str(name).partition(".")
         before, typed = (f"{field}.", rest) if field in ("key", "value") else ("", str(name))
         near = difflib.get_close_matches(typed.lower(), known, n=1, cutoff=0.85)
-        if near and not _is_librdkafkas(name):
-            meant = near[0] if near[0].startswith(PREFIX) else before + near[0]
+        if near and not is_librdkafkas(name):
+            meant = near[0] if near[0].startswith(PREFIX) else (PREFIX if near[0] in client else before) + near[0]
             shown = name if name == key_in(name) else "..."
             raise ConfigurationError(
                 f"unknown configuration key {shown}: did you mean {meant}? librdkafka does not know it", shown
             )
 
 
-def _is_librdkafkas(name: str) -> bool:
+def is_librdkafkas(name: str) -> bool:
     """Asks the library itself. It takes one key after the other, and so never comes to make a producer."""
     try:
         Producer({name: "", "no.such.key": ""})

@@ -190,6 +190,13 @@ def file(name: str, value: Any) -> str:
     return path
 
 
+def path(name: str, value: Any) -> str:
+    given = os.fspath(value) if isinstance(value, (str, os.PathLike)) else ""
+    if not isinstance(given, str) or not given or "\0" in given or os.path.isdir(given):
+        raise _wrong(name, value, "the path of a file")
+    return os.path.abspath(given)
+
+
 def ca(name: str, value: Any) -> str | bool:
     return value if isinstance(value, bool) else file(name, value)
 

@@ -17,9 +17,12 @@ from kafka_sr_retry.events import (
     Event,
     FailoverEvent,
     GiveUpEvent,
+    IdChangedEvent,
+    MessageFailedEvent,
     RefusalEvent,
     RetryEvent,
     StaleEvent,
+    StoredIdEvent,
     SuccessEvent,
 )
 from kafka_sr_retry.registry.living import Living
@@ -56,7 +59,7 @@ CALL_DURATION = Metric(
     ("operation", "result"),
     "Time of a call to the registry with all its attempts and waits; the count is the number of calls. A message whose "
     "schema id is known makes none. Result look_up: the schema may not be registered, so it is looked up in a call of "
-    "its own.",
+    "its own. Result served: given up, while what was known before stays in use.",
 )
 ATTEMPTS = Metric(
     "attempts",
@@ -99,11 +102,28 @@ FAILED_REGISTRATIONS = Metric(
     "Registrations of a schema that failed for the caller: refused for good, or given up. Their messages were not "
     "sent to Kafka.",
 )
+FAILED_MESSAGES = Metric(
+    "failed_messages",
+    "{message}",
+    ("reason",),
+    "Messages that a serializer has refused, or given up waiting for: they were not sent to Kafka. Each one counts, "
+    "also where a refusal is remembered and the registry is not asked. Reason misfit: the object does not fit the "
+    "schema.",
+)
 STALE_READS = Metric(
     "stale_reads",
     "{refresh}",
     (),
-    "Times that a subject's latest version could not be refreshed, so that the old one serves on.",
+    "Times that what was known serves on, as the registry did not answer: a subject's latest version that could not be "
+    "refreshed, or an id of the file under cache.path.",
+)
+CHANGED_IDS = Metric(
+    "changed_ids",
+    "{id}",
+    ("change",),
+    "Known ids that the registry no longer tells for the same schema. Anything above 0: it was wiped or restored, or a "
+    "subject was deleted; messages since then may have ids that readers do not find. Change gone: it does not know the "
+    "schema, another: it tells another id.",
 )
 COUNTED = (
     CALL_DURATION,
@@ -113,7 +133,9 @@ COUNTED = (
     FAILOVERS,
     LOST_BODIES,
     FAILED_REGISTRATIONS,
+    FAILED_MESSAGES,
     STALE_READS,
+    CHANGED_IDS,
 )
 
 BREAKER_OPEN = Metric(
@@ -142,7 +164,10 @@ _GOES_ON = (Action.NEXT, Action.REST, Action.NO_LEADER, Action.SKIP, Action.ELSE
 _FAILOVER_REASONS = {row.name for row in TABLE if row.action in _GOES_ON}
 _RETRY_REASONS = _FAILOVER_REASONS | {row.name for row in TOKENS if row.action in _GOES_ON}
 _FAILURES = {row.name for row in TABLE if row.action is not Action.ACCEPT} | {"outage", "credentials"}
-_RESULTS = ("success", "refusal", "give_up", "look_up")
+_NOT_SENT = _FAILURES | {row.name for row in TOKENS if row.action is not Action.ACCEPT}
+_NOT_SENT |= {"misfit", "configuration", "other"}
+_FAILED = ("refusal", "give_up")
+_RESULTS = ("success", *_FAILED, "look_up", "served")
 
 # nginx's, and those of Cloudflare, which Confluent Cloud and others stand behind
 _STATUSES = {*map(int, HTTPStatus), 499, *range(520, 528), 530}
@@ -162,7 +187,7 @@ def measured(event: Event) -> Iterator[Measured]:
         case SuccessEvent() | RefusalEvent() | GiveUpEvent():
             result = result_of(event)
             yield CALL_DURATION, (event.operation, result), event.seconds
-            if event.operation == "register" and not isinstance(event, SuccessEvent) and result != "look_up":
+            if event.operation == "register" and not isinstance(event, SuccessEvent) and result in _FAILED:
                 yield FAILED_REGISTRATIONS, (event.reason,), 1
         case RetryEvent():
             yield RETRIES, (event.reason,), 1
@@ -170,8 +195,12 @@ def measured(event: Event) -> Iterator[Measured]:
             yield FAILOVERS, (event.failed, event.reason), 1
         case BodyLostEvent():
             yield LOST_BODIES, (event.endpoint,), 1
-        case StaleEvent():
+        case MessageFailedEvent():
+            yield FAILED_MESSAGES, (event.reason if event.reason in _NOT_SENT else "other",), 1
+        case StaleEvent() | StoredIdEvent():
             yield STALE_READS, (), 1
+        case IdChangedEvent():
+            yield CHANGED_IDS, ("gone" if event.new_id is None else "another",), 1
 
 
 def series_at_zero(client: SchemaRegistryClient) -> Iterator[tuple[Metric, Labels]]:
@@ -179,7 +208,9 @@ def series_at_zero(client: SchemaRegistryClient) -> Iterator[tuple[Metric, Label
     yield from ((CALL_DURATION, ("register", result)) for result in _RESULTS)
     yield from ((RETRIES, (reason,)) for reason in sorted(_RETRY_REASONS))
     yield from ((FAILED_REGISTRATIONS, (reason,)) for reason in sorted(_FAILURES))
+    yield from ((FAILED_MESSAGES, (reason,)) for reason in sorted(_NOT_SENT))
     yield STALE_READS, ()
+    yield from ((CHANGED_IDS, (change,)) for change in ("another", "gone"))
     urls = [state.endpoint for state in client.state().endpoints if state.endpoint != WRITES]
     yield from ((LOST_BODIES, (url,)) for url in urls)
     if len(urls) > 1:
@@ -190,7 +221,9 @@ def result_of(event: SuccessEvent | RefusalEvent | GiveUpEvent) -> str:
     """How a call ended."""
     if isinstance(event, RefusalEvent):
         return "look_up" if event.look_up else "refusal"
-    return "success" if isinstance(event, SuccessEvent) else "give_up"
+    if isinstance(event, GiveUpEvent):
+        return "served" if event.served else "give_up"
+    return "success"
 
 
 def known_status(status: int) -> int:

@@ -184,6 +184,13 @@ def registered(subject: str, schema: Schema, *, normalized: bool) -> Callable[[A
     return expects
 
 
+def alike(one: object, other: object) -> bool:
+    """Whether messages are written in the same way after both answers."""
+    if not isinstance(one, RegisteredSchema) or not isinstance(other, RegisteredSchema):
+        return True
+    return (one.schema_id, one.schema.schema_str) == (other.schema_id, other.schema.schema_str)
+
+
 def version_of(subject: str, number: int | None = None) -> Callable[[Any], RegisteredSchema]:
     """Reads the answer to a question for a version of ``subject``, which may be an alias, into a
     ``RegisteredSchema``. ``number``: of the version, where one was asked for by its number."""

@@ -73,6 +73,8 @@ class Question:
         wants: whether anybody listens to an event.
         known: the result that memory has: another call may have ended since the caller looked.
         settle: remembers a result; gives what the callers get.
+        at_hand: gives what serves in an answer's place, where there is something, once the way so far has brought none.
+        left: whether who asks it has been closed meanwhile.
         access: the question for a token, where there is one.
         is_token: whether it is that question.
     """
@@ -84,6 +86,8 @@ class Question:
     wants: Callable[[Event], bool]
     known: Callable[[float], Any]
     settle: Callable[[Answered | Failure, float], Any]
+    at_hand: Callable[[Failure, float], Answered | None] | None = None
+    left: Callable[[], bool] = lambda: False
     access: Question | None = None
     is_token: bool = False
 

@@ -113,10 +113,20 @@ class _Story:
         self.last: _Heard | None = None
         self.refusal: _Heard | None = None
         self.answers: Mapping[str, str] = {}
+        self.request_id = ""
 
     @property
     def reason(self) -> str:
         return self.last.row.name if self.last else "outage"
+
+    def end(self, seconds: float) -> dict[str, Any]:
+        """What the events of its end share."""
+        return {**self.common, "attempts": self.attempts, "seconds": seconds, "request_id": self.request_id}
+
+    @property
+    def told(self) -> str:
+        """What the endpoints answered, in words."""
+        return self.failure(None, RegistryUnavailableError, 0.0, "").told
 
     @property
     def endpoint(self) -> str:
@@ -179,6 +189,7 @@ class Walk:
         world: where it goes.
         began: when the first caller asked.
         tell: takes each event.
+        served: whether who asks is served without an answer too.
 
     Attributes:
         deadline: when it ends; callers who join can move it.
@@ -186,8 +197,15 @@ class Walk:
     """
 
     def __init__(
-        self, request: RegistryRequest[Any], world: World, began: float, tell: Callable[[Event], None]
+        self,
+        request: RegistryRequest[Any],
+        world: World,
+        began: float,
+        tell: Callable[[Event], None],
+        *,
+        served: bool = False,
     ) -> None:
+        self._served = served
         self.request = request
         self.began = began
         self.due = 0.0
@@ -260,10 +278,9 @@ class Walk:
                 if row.name == "token_expired":
                     denied = access
                 elif row.action is Action.ACCEPT:
-                    seconds = now - self.began
-                    self._tell(
-                        SuccessEvent(**story.common, endpoint=step.endpoint, attempts=story.attempts, seconds=seconds)
-                    )
+                    schema_id = getattr(outcome.value, "schema_id", None)
+                    end = story.end(now - self.began)
+                    self._tell(SuccessEvent(**end, endpoint=step.endpoint, schema_id=schema_id))
                     return Answered(outcome.value)
                 elif row.action is Action.REFUSE:
                     return self._refused(story, call, heard, now)
@@ -274,10 +291,12 @@ class Walk:
         if call.rounds != story.rounds:
             if not isinstance(step, Stop):
                 wait = step.until - now if isinstance(step, Wait) and not step.for_others else 0.0
-                self._tell(RetryEvent(**story.common, round=call.rounds, wait=wait, reason=story.reason))
+                why: dict[str, Any] = {"reason": story.reason, "detail": story.told}
+                self._tell(RetryEvent(**story.common, round=call.rounds, wait=wait, **why))
                 story.rounds = call.rounds
         elif isinstance(step, Ask) and call.asked and step.endpoint != story.endpoint:
-            self._tell(FailoverEvent(**story.common, failed=story.endpoint, next=step.endpoint, reason=story.reason))
+            last: dict[str, Any] = {"reason": story.reason, "detail": story.answers.get(story.endpoint, "")}
+            self._tell(FailoverEvent(**story.common, failed=story.endpoint, next=step.endpoint, **last))
 
     def _attempt(self, story: _Story, call: Call, endpoint: str, access: Access, renewable: bool) -> Attempt:
         request = story.request
@@ -303,6 +322,7 @@ class Walk:
         if outcome.broke is Break.STALE and story.repeated:
             outcome = replace(outcome, broke=Break.RESET)
         row = decide(outcome, world.table)
+        story.request_id = start.request_id
         story.add(attempt.endpoint, row, outcome, cut_short=done.seconds < attempt.seconds)
         rest = outcome.retry_after if row.action is Action.REST else None
         changes = world.outages.report(
@@ -341,7 +361,8 @@ class Walk:
             self._tell(BodyLostEvent(**story.common, endpoint=attempt.endpoint, **lost))
         for change in changes:
             told: dict[str, Any] = {"open": change.open, "failures": change.failures, "seconds": change.seconds}
-            self._tell(BreakerEvent(**story.common, endpoint=change.endpoint, **told))
+            detail = story.told if change.open else ""
+            self._tell(BreakerEvent(**story.common, endpoint=change.endpoint, **told, detail=detail))
         return _Heard(attempt.endpoint, row, outcome)
 
     def _end(self, story: _Story, call: Call, stop: Stop, now: float) -> Failure:
@@ -351,27 +372,26 @@ class Walk:
         if final is not None:
             return self._refused(story, call, final, now)
         seconds = now - self.began
+        advice = _given_up(f"Gave up because {stop.why}", stop.retry_after)
+        failure = story.failure(story.last, RegistryUnavailableError, seconds, advice, stop.retry_after)
+        failure = failure if failure.answers else replace(failure, answers=self._world.outages.heard(now))
         if story.registration is not None:
             self._tell_of_refusal(story, story.registration, seconds)
         else:
-            common: dict[str, Any] = {**story.common, "attempts": story.attempts, "seconds": seconds}
-            self._tell(GiveUpEvent(**common, reason=story.reason, retry_after=stop.retry_after))
-        advice = _given_up(f"Gave up because {stop.why}", stop.retry_after)
-        failure = story.failure(story.last, RegistryUnavailableError, seconds, advice, stop.retry_after)
-        return failure if failure.answers else replace(failure, answers=self._world.outages.heard(now))
+            self._tell_of_giving_up(story, failure, seconds)
+        return failure
 
     def _not_admitted(self, story: _Story, lost: Failure, now: float) -> Failure:
         """A call for which no credentials could be had."""
         seconds = now - self.began
-        common: dict[str, Any] = {**story.common, "attempts": story.attempts, "seconds": seconds}
         if story.registration is not None:
             self._tell_of_refusal(story, story.registration, seconds)
         elif issubclass(lost.error, RegistryUnavailableError):
-            self._tell(GiveUpEvent(**common, reason="credentials", retry_after=lost.retry_after))
+            self._tell_of_giving_up(story, replace(lost, reason="credentials"), seconds)
         else:
-            status = lost.http_status_code
-            common |= {"reason": "credentials", "endpoint": lost.url, "status": status, "error_code": None}
-            self._tell(RefusalEvent(**common, look_up=False))
+            unknown = SchemaRegistryError.UNKNOWN
+            refusal = replace(lost, asked=story.request.asked, reason="credentials", error_code=unknown, look_up=False)
+            self._tell_of_refusal(story, refusal, seconds)
         return without_token(story.so_far(seconds), lost)
 
     def _refused(self, story: _Story, call: Call, final: _Heard, now: float) -> Failure:
@@ -385,18 +405,21 @@ class Walk:
         self._tell_of_refusal(story, story.registration or failure, seconds)
         return failure
 
+    def _tell_of_giving_up(self, story: _Story, failure: Failure, seconds: float) -> None:
+        why: dict[str, Any] = {"reason": failure.reason, "detail": failure.told, "retry_after": failure.retry_after}
+        self._tell(GiveUpEvent(**story.end(seconds), **why, served=self._served))
+
     def _tell_of_refusal(self, story: _Story, refusal: Failure, seconds: float) -> None:
         unknown = refusal.error_code == SchemaRegistryError.UNKNOWN
         self._tell(
             RefusalEvent(
-                **{**story.common, "asked": refusal.asked},
+                **{**story.end(seconds), "asked": refusal.asked},
                 endpoint=refusal.url,
                 status=refusal.http_status_code,
                 error_code=None if unknown else refusal.error_code,
                 reason=refusal.reason,
-                attempts=story.attempts,
-                seconds=seconds,
                 look_up=refusal.look_up and story.request.or_else is not None,
+                detail=refusal.told,
             )
         )
 

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from kafka_sr_retry.config import ClientSettings, parse
 from kafka_sr_retry.errors import ConfigurationError, RegistryAuthError, SchemaNotFoundError
@@ -91,6 +91,14 @@ class SchemaRegistryClient(sharing.Shared):
             if isinstance(listener, Watching):
                 listener.watch(self)
         sharing.living.add(self)
+
+    if not TYPE_CHECKING:  # for a type checker all names would be there
+
+        def __getattr__(self, name: str) -> Any:
+            told = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if not name.startswith("_"):
+                told += ": kafka_sr_retry.confluent.SchemaRegistryClient has all of Confluent's, and the same retries"
+            raise AttributeError(told, name=name, obj=self)
 
     def config(self) -> dict[str, Any]:
         """The configuration it was given."""
@@ -212,7 +220,7 @@ class SchemaRegistryClient(sharing.Shared):
         return self._ask(self._questions.compatibility(subject_name, schema, version), timeout)
 
     def clear_caches(self) -> None:
-        """Forgets all answers, those that serializers hold too."""
+        """Forgets all answers, those that serializers hold and those in the file under ``cache.path`` too."""
         self._asking.forget()
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from .attempts import Question, Transport
 from .clock import Clock
 from .loop import Loop
 from .request import RegistryRequest, Reply
-from .workers import Caller, Job, NoThread, ignore, workers_by_thread
+from .workers import SOMEBODY_LEAVES, Caller, Job, NoThread, ignore, workers_by_thread
 
 WATCH = 0.25
 """Seconds after which a caller who waits looks whether there is a driver; one that has not begun by then never will."""
@@ -139,6 +139,10 @@ class Driver:
     def soon(self, function: Callable[[], object]) -> None:
         """Has a worker call it; for the driver's own thread."""
         self._inbox.put(Job(lambda _: function(), self._loop.pool))
+
+    def release(self) -> None:
+        """Ends the waits of those whose ``Question.left`` says so."""
+        self._inbox.put(SOMEBODY_LEAVES)
 
     def close(self) -> None:
         """Ends all waits, attempts and threads; waits for none of them."""

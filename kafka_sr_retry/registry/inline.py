@@ -6,7 +6,6 @@ is ended by requests' own timeouts, which a server that sends byte after byte ca
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,7 @@ from kafka_sr_retry.events import Event
 from .attempts import Question, attempt
 from .call import Walk
 from .clock import Clock
-from .steps import Attempt, Need, Until
+from .steps import Attempt, Need, Until, follows_a_round
 
 
 def ask(question: Question, until: float, clock: Clock) -> Any:
@@ -26,19 +25,24 @@ def ask(question: Question, until: float, clock: Clock) -> Any:
         return known
     events: list[Event] = []
     alone = replace(question.world, outages=question.world.outages.anew())
-    walk = Walk(question.request, alone, now, events.append)
+    walk = Walk(question.request, alone, now, events.append, served=question.at_hand is not None)
     walk.last_until(until)
     steps = walk.steps(now)
     value: Any = None
     try:
         step = next(steps)
         while True:
+            if follows_a_round(step):
+                found = question.at_hand and question.at_hand(walk.so_far(now, clock.now() - now, ""), clock.now())
+                if found is not None:
+                    _tell(question, events)
+                    return found
             match step:
                 case Attempt():
                     _tell(question, events)
                     value = attempt(question, step, clock)
                 case Until(at=at):
-                    time.sleep(max(0.0, min(at, walk.deadline) - clock.now()))
+                    clock.sleep(max(0.0, min(at, walk.deadline) - clock.now()))
                 case Need() if question.access is not None:
                     value = ask(question.access, walk.deadline, clock) if step.waits else None
             step = steps.send((clock.now(), value))

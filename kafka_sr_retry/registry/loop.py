@@ -16,9 +16,9 @@ from .clock import Clock
 from .outages import Outages
 from .policy import Break, Outcome
 from .request import Reply
-from .steps import Attempt, Done, Need, Turn, Until
+from .steps import Attempt, Done, Need, Turn, Until, follows_a_round
 from .timers import Timers
-from .workers import Caller, Job, NoThread, Pool, Running, Worker, ignore
+from .workers import SOMEBODY_LEAVES, Caller, Job, NoThread, Pool, Running, Worker, ignore
 
 IDLE = 2.0
 """Seconds without work after which a client's threads end."""
@@ -30,7 +30,7 @@ class Loop:
     """Takes what comes in, moves calls on, and gives workers what takes time.
 
     Args:
-        inbox: callers and jobs of others, jobs that are done, and ``None`` to end all.
+        inbox: callers and jobs of others, jobs that are done, ``SOMEBODY_LEAVES``, and ``None`` to end all.
 
     Attributes:
         pool: for jobs of others.
@@ -76,7 +76,9 @@ class Loop:
                 if message is None:
                     self._end_all()
                     return
-                if isinstance(message, Caller):
+                if message is SOMEBODY_LEAVES:
+                    self._release()
+                elif isinstance(message, Caller):
                     self._join(message)
                 elif isinstance(message, Worker):
                     self.pool.write_off(message)
@@ -109,19 +111,20 @@ class Loop:
     def _join(self, caller: Caller) -> None:
         question, now = caller.question, self._clock.now()
         running = self._calls.get(question.request)
-        if running is None and not self.closed:
+        if question.left() or (self.closed and running is None):
+            caller.deliver(caller.leave(now, CLOSED))
+            return
+        if running is None:
             known = question.known(now)
             if known is not None:
                 caller.deliver(known)
                 return
             events: list[Event] = []
-            walk = Walk(question.request, question.world, caller.began, events.append)
+            served = question.at_hand is not None
+            walk = Walk(question.request, question.world, caller.began, events.append, served=served)
             running = Running(question, walk, walk.steps(now), caller.context, events)
             self._calls[question.request] = running
             self._worlds.setdefault(question.world.outages, question.world.outages.stirred)
-        if running is None:
-            caller.deliver(caller.leave(now, CLOSED))
-            return
         caller.running = running
         running.callers.append(caller)
         running.walk.last_until(caller.until)
@@ -139,6 +142,8 @@ class Loop:
     def _step(self, running: Running, value: Any) -> None:
         pool = self._tokens if running.question.is_token else self.pool
         now = self._clock.now()
+        if isinstance(value, Done) and value.outcome is not None and value.outcome.broke is Break.TIMEOUT:
+            running.hand_over(now)
         while True:
             try:
                 step = running.steps.send(None if running.at is None else (now, value))
@@ -149,6 +154,9 @@ class Loop:
                 self._ended(running, error, now)
                 return
             running.at, value = step, None
+            if follows_a_round(step):
+                for each in (running, *(other for other in self._calls.values() if other.needs is running)):
+                    each.hand_over(now)
             if isinstance(step, Turn):
                 try:
                     if now < running.walk.deadline and (pool.turns or not pool.has_place()):
@@ -319,7 +327,8 @@ class Loop:
         if running.over:
             self._deliver(running)
         elif isinstance(running.at, Attempt):
-            self._advance(running, _no_answer(running.at, job, now))
+            done = Done(None, running.at.start.url, now, now, 0.0)
+            self._advance(running, job.no_answer(running.at, now) if job else done)
         elif isinstance(running.at, Need):
             needed, running.needs = running.needs, None
             self._advance(running, needed and needed.walk.so_far(now, 0.0, "Gave up because total.timeout.ms is over"))
@@ -373,7 +382,7 @@ class Loop:
             elif isinstance(running.at, Attempt):
                 running.job = None
                 self._give_up(job)
-                self._advance(running, _no_answer(running.at, job, self._clock.now()))
+                self._advance(running, job.no_answer(running.at, self._clock.now()))
 
     def _give_up(self, job: Job) -> None:
         """What does not end is left to its worker, which another takes the place of."""
@@ -396,6 +405,14 @@ class Loop:
                 running = pool.turns.popleft()
                 if not running.over and isinstance(running.at, Turn):
                     self._advance(running)
+
+    def _release(self) -> None:
+        """Those who left; their questions go on for others, and for memory."""
+        now = self._clock.now()
+        for running in self._calls.values():
+            for caller in [each for each in running.callers if each.question.left()]:
+                running.callers.remove(caller)
+                caller.deliver(caller.leave(now, CLOSED))
 
     def _end_all(self) -> None:
         for outages in self._worlds:
@@ -430,14 +447,3 @@ def _may_go_on(pool: Pool) -> bool:
         return pool.has_place()
     except NoThread:
         return True
-
-
-def _no_answer(step: Attempt, job: Job | None, now: float) -> Done:
-    """For an attempt whose limit has passed."""
-    outcome = Outcome(broke=Break.TIMEOUT, detail=Break.TIMEOUT.value)
-    if job is None or job.exchange is None:
-        return Done(None, step.start.url, now, now, 0.0)
-    exchange = job.exchange
-    reply = exchange.gave_up()
-    outcome = Outcome(broke=reply.broke, detail=reply.detail)
-    return Done(outcome, reply.url, exchange.began, now, exchange.seconds)

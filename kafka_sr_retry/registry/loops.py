@@ -104,7 +104,7 @@ class Trio:
             for _ in range(times):
                 nursery.start_soon(noted)
         if failed:
-            raise failed[0]
+            raise failed.pop()  # which would hold this frame, and itself
 
 
 def here() -> type[Asyncio] | type[Trio]:

@@ -25,6 +25,11 @@ _DEEPEST = 10
 """How often a text may have been quoted: JSON in JSON, a URL in HTML, a redirect that repeats another one's."""
 
 
+def names_credentials(header: str) -> bool:
+    """Whether a header of that name may hold some."""
+    return _CREDENTIALS.search(header) is not None
+
+
 def of_headers(headers: Iterable[tuple[str, str]]) -> frozenset[str]:
     """The credentials in these headers' values, whole and in parts: of ``Basic``, the password too, however short."""
     return frozenset().union(*(_of_header(name, value) for name, value in headers))
@@ -32,7 +37,7 @@ def of_headers(headers: Iterable[tuple[str, str]]) -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def _of_header(name: str, value: str) -> frozenset[str]:
-    least = _LONG_IN_CREDENTIALS if _CREDENTIALS.search(name) else _LONG
+    least = _LONG_IN_CREDENTIALS if names_credentials(name) else _LONG
     scheme, _, rest = value.partition(" ")
     password = of_pair(*_pair(_decoded(rest.strip()))) if scheme.lower() == "basic" else ""
     return frozenset(part for part in _parts(value) if len(part) >= least or (part and part == password))

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 MOST_CHARACTERS = 128 * 1024 * 1024
 """Of what one memory holds, by the weights that it is told: a hostile registry's answers are large, not many."""
+
+
+class Clears(Protocol):
+    """A memory, or what has some."""
+
+    def clear(self) -> None: ...
 
 
 class Memory(Generic[_K, _V]):
@@ -57,6 +63,10 @@ class Memory(Generic[_K, _V]):
     def weight(self, key: _K) -> int:
         """As it was told."""
         return self._weights.get(key, 0)
+
+    def forget(self, key: _K) -> None:
+        self.entries.pop(key, None)
+        self._weights.pop(key, None)
 
     def clear(self) -> None:
         self.entries.clear()

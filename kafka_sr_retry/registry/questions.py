@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from kafka_sr_retry.errors import ConfigurationError
 from kafka_sr_retry.schema import MAX_ID, RegisteredSchema, Schema, is_subject
@@ -27,21 +29,27 @@ class Questions:
 
     def __init__(self, context: str | None) -> None:
         self._context = context
+        self._encoded: tuple[Schema | None, bytes | None] = (None, None)  # the last one; many subjects may have it
 
     def register(self, subject_name: str, schema: Schema, normalize: bool) -> RegistryRequest[RegisteredSchema]:
         """Answered too by the look-up of a schema that is there."""
-        subject = self._subject(subject_name)
-        return RegistryRequest.build(
+        subject, (encoded, body) = self._subject(subject_name), self._encoded
+        body = body if encoded is schema else None
+        request = RegistryRequest.build(
             "POST",
             f"/subjects/{_quoted(subject)}/versions",
             query={"normalize": bool(normalize) or None},
-            content=_wire(schema),
+            content=_wire(schema) if body is None else None,
+            body=body,
             asked=f"register a schema under subject {subject!r}",
             operation="register",
             expects=answers.registered(subject, schema, normalized=normalize),
             registers=True,
             or_else=partial(_look_up, subject, schema, normalize, instead=True),
         )
+        if type(schema) is Schema:  # Confluent's can change
+            self._encoded = schema, request.body
+        return request
 
     def look_up(
         self, subject_name: str, schema: Schema, normalize: bool, fmt: str | None = None, deleted: bool = False
@@ -185,6 +193,29 @@ def _look_up(
         operation="register" if instead else "look_up",
         expects=answers.registered(subject, schema, normalized=normalize or fmt is not None),
     )
+
+
+def look_up_of(request: RegistryRequest[RegisteredSchema]) -> RegistryRequest[RegisteredSchema]:
+    """The look-up that tells the id again which ``request`` has told, made of its path and body alone."""
+    path, _, query = request.path.partition("?")
+    subject = unquote(path.split("/")[2])
+    schema = Schema.from_dict(json.loads(request.body or b""))
+    as_it_is = "normalize=true" not in query and "format=" not in query
+    return replace(
+        request,
+        path=look_up_path(request),
+        asked=f"look a schema up under subject {subject!r}",
+        operation="look_up",
+        expects=answers.registered(subject, schema, normalized=not as_it_is),
+        registers=False,
+        or_else=None,
+    )
+
+
+def look_up_path(request: RegistryRequest[Any]) -> str:
+    """A registration's subject, as a look-up asks for it; any other question's own path."""
+    path, mark, query = request.path.partition("?")
+    return (path.removesuffix("/versions") if request.registers else path) + mark + query
 
 
 def _wire(schema: Schema) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -59,12 +59,28 @@ class RegistryRequest(Generic[T]):
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((self.method, self.path, self.body)))
 
+    @property
+    def asks_for_id(self) -> bool:
+        """Whether a registry that was wiped may give another one."""
+        return self.operation in ("register", "look_up")
+
     def __hash__(self) -> int:
         return self._hash  # each call asks for it some twenty times
 
     def bare(self, body: bytes | None) -> RegistryRequest[T]:
         """An equal one with this equal body, and without what is needed to ask."""
-        return replace(self, body=body, asked="", expects=_nothing, or_else=None)
+        return RegistryRequest(
+            self.method,
+            self.path,
+            body,
+            "",
+            self.operation,
+            _nothing,
+            self.registers,
+            self.optional,
+            self.keep,
+            self.ages,
+        )
 
     @classmethod
     def build(
@@ -77,13 +93,14 @@ class RegistryRequest(Generic[T]):
         expects: Callable[[Any], T],
         query: Mapping[str, Any] | None = None,
         content: Any = None,
+        body: bytes | None = None,
         registers: bool = False,
         optional: bool = False,
         keep: bool = True,
         ages: bool = False,
         or_else: Callable[[], RegistryRequest[T]] | None = None,
     ) -> RegistryRequest[T]:
-        """Encodes ``content`` as JSON; ``query`` values may be lists; ``None`` values are left out.
+        """Encodes ``content`` as JSON, or takes ``body``; ``query`` values may be lists; ``None`` values are left out.
 
         Raises:
             ConfigurationError: what cannot be encoded.
@@ -91,8 +108,8 @@ class RegistryRequest(Generic[T]):
         present = {name: value for name, value in (query or {}).items() if value is not None}
         pairs = {name: str(value).lower() if isinstance(value, bool) else value for name, value in present.items()}
         try:
-            encoded = urlencode(pairs, doseq=True)
-            body = None if content is None else _json(content)
+            encoded = urlencode(pairs, doseq=True) if pairs else ""
+            body = body if content is None else _json(content)
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"cannot {asked}: what was given cannot be sent as JSON ({error})") from None
         return cls(

@@ -46,6 +46,11 @@ class Until:
     at: float
 
 
+def follows_a_round(step: object) -> bool:
+    """Whether all endpoints that could be asked have been, in vain."""
+    return isinstance(step, Until) or (isinstance(step, Attempt) and step.call.rounds > 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """Access, another than was ``denied``: a call of its own; ``waits``: whether for its end."""

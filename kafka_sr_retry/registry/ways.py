@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import queue
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import coroutine
@@ -15,7 +16,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from kafka_sr_retry.errors import ConfigurationError
 
-from .asking import Asked, Asking
+from .asked import Asked
+from .asking import Asking
 from .driver import WATCH, UnderWay, returned
 from .loops import Asyncio, Trio, here
 from .request import RegistryRequest
@@ -25,6 +27,9 @@ _T = TypeVar("_T")
 
 _PATIENCE = 10.0
 """Seconds after which a worker for a computation is no longer waited for."""
+
+_READING = 2.0
+"""Seconds for a look at the file of ids."""
 
 
 class Way(Protocol):
@@ -86,7 +91,7 @@ class Together(Blocking):
         self._waiting: dict[object, _Waiting[Any]] = {}
 
     async def ask(self, request: RegistryRequest[_T], timeout: float | None) -> _T:
-        remembered = self._asking.recall(request)
+        remembered = self._asking.recall(request) or self._asking.read(request)
         if remembered is not None:
             return remembered.value
         asked = self._asking.asked(request, timeout)
@@ -155,6 +160,9 @@ class OnLoop:
 
     async def ask(self, request: RegistryRequest[_T], timeout: float | None = None) -> _T:
         remembered = self._asking.recall(request)
+        if remembered is None and self._asking.has_file:
+            with suppress(TimeoutError):
+                remembered = await self.run(partial(self._asking.read, request), _READING)
         if remembered is not None:
             return remembered.value
         asked = self._asking.asked(request, timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextvars
+import os
 import queue
 import threading
 from collections import deque
@@ -15,9 +16,19 @@ from kafka_sr_retry.events import Event
 
 from .attempts import Exchange, Question
 from .call import Walk, without_token
-from .steps import Steps
+from .policy import Outcome
+from .steps import Attempt, Done, Steps
 
 TIME_IS_OVER = "The time given for this call is over; the request goes on"
+
+
+SOMEBODY_LEAVES = object()
+"""Comes into an inbox when one of several clients that share it was closed."""
+
+
+def here() -> tuple[Any, ...]:
+    """The process, and what its threads and queues are, looked up each time: gevent replaces them."""
+    return os.getpid(), _thread.start_new_thread, queue.SimpleQueue
 
 
 workers_by_thread: dict[int, Worker] = {}
@@ -51,7 +62,9 @@ class Caller:
         walk = running.walk if running else Walk(self.question.request, self.question.world, self.began, ignore)
         known = walk.so_far(now, now - self.began, advice)
         needed = running.needs if running else None
-        return without_token(known, needed.walk.so_far(now, 0.0, advice)) if needed else known
+        known = without_token(known, needed.walk.so_far(now, 0.0, advice)) if needed else known
+        at_hand = self.question.at_hand if advice is TIME_IS_OVER else None
+        return (at_hand and at_hand(known, now)) or known
 
 
 @dataclass(eq=False, slots=True)
@@ -78,6 +91,15 @@ class Running:
     woken: bool = False
     over: bool = False
     result: Any = None
+
+    def hand_over(self, now: float) -> None:
+        """What serves in an answer's place, to all who wait, if there is something; the walk goes on behind them."""
+        at_hand = self.question.at_hand
+        found = at_hand(self.walk.so_far(now, now - self.walk.began, ""), now) if at_hand and self.callers else None
+        if found is not None:
+            callers, self.callers = self.callers, []
+            for caller in callers:
+                caller.deliver(found)
 
     def take_events(self) -> list[Event]:
         """All of them, or none where nobody wants any."""
@@ -111,6 +133,14 @@ class Job:
     def hold(self, exchange: Exchange) -> None:
         """So that the driver can end it."""
         self.exchange = exchange
+
+    def no_answer(self, step: Attempt, now: float) -> Done:
+        """For an attempt whose limit has passed."""
+        if self.exchange is None:
+            return Done(None, step.start.url, now, now, 0.0)
+        reply = self.exchange.gave_up()
+        outcome = Outcome(broke=reply.broke, detail=reply.detail)
+        return Done(outcome, reply.url, self.exchange.began, now, self.exchange.seconds)
 
     def do(self) -> None:
         try:

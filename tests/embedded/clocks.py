@@ -20,6 +20,9 @@ class ShiftedClock(Clock):
     def now(self) -> float:
         return time.monotonic() + self.shift
 
+    def wall(self) -> float:
+        return time.time() + self.shift
+
     def later(self, seconds: float) -> None:
         self.shift += seconds
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kafka_sr_retry import Schema, SchemaRegistryClient
-from kafka_sr_retry.errors import InvalidSchemaError
+from kafka_sr_retry.errors import ConfigurationError, InvalidSchemaError
 from kafka_sr_retry.events import AttemptEvent, BodyLostEvent
 from kafka_sr_retry.testing import (
     Fault,
@@ -109,6 +109,29 @@ def test_a_body_reader_shared_by_attempts_is_caught_with_the_registrys_422(
 
     assert caught.value.http_status_code == 422
     assert [len(request.body) > 0 for request in schema_registry.requests] == [True, False]
+
+
+def test_each_subject_has_the_body_of_its_own_schema(schema_registry: SchemaRegistryServer) -> None:
+    class Changes:
+        schema_type, references = "AVRO", ()
+        text = ORDER.schema_str
+
+        def to_dict(self) -> dict[str, Any]:
+            return {"schema": self.text}
+
+    other, changes = record(2), Changes()
+    with SchemaRegistryClient({"url": schema_registry.url}) as client:
+        with pytest.raises(ConfigurationError, match="schema must be"):
+            client.register_schema("none-value", None)  # type: ignore[arg-type]
+        ids = [client.register_schema(f"{n}-value", schema) for n, schema in enumerate([ORDER, ORDER, other, ORDER])]
+        mine: Any = changes
+        ids.append(client.register_schema("a-value", mine))
+        changes.text = other.schema_str
+        ids.append(client.register_schema("b-value", mine))
+    assert ids == [1, 1, 2, 1, 1, 2]
+    sent = [json.loads(request.body)["schema"] for request in schema_registry.requests]
+    texts = [ORDER.schema_str, other.schema_str]
+    assert sent == [texts[number - 1] for number in ids]
 
 
 def test_a_body_that_was_lost_on_the_way_goes_to_the_next_endpoint() -> None:

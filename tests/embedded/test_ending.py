@@ -136,6 +136,7 @@ def test_any_number_of_threads_may_close_any_number_of_times(schema_registry: Sc
 PRELUDE = """
     import atexit, os, signal, sys, threading, time
     from concurrent.futures import ThreadPoolExecutor
+    from contextlib import suppress
     from confluent_kafka import SerializingProducer
     from confluent_kafka.serialization import MessageField, SerializationContext
     from kafka_sr_retry import AvroSerializer, RegistryUnavailableError, SchemaRegistryClient
@@ -188,8 +189,11 @@ def assert_ends(process: subprocess.Popen[str], *lines: str, code: int = 0, give
 LEFT = """
     def left():
         threads = [each.name for each in threading.enumerate() if each is not threading.main_thread()]
-        return threads, sorted(os.readlink(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd")
-                               if os.path.exists(f"/proc/self/fd/{each}"))
+        files = []
+        for each in os.listdir("/proc/self/fd"):
+            with suppress(OSError):  # a thread has closed it since the list was made
+                files.append(os.readlink(f"/proc/self/fd/{each}"))
+        return threads, sorted(files)
     before = left()
     callers = [threading.Thread(target=attempt, args=(f"t{number}",), daemon=True) for number in range(6)]
     for each in callers:

@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from confluent_kafka import Message, Producer
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from prometheus_client.parser import text_string_to_metric_families
 from topics import messages_of
 from waiting import until
 
@@ -54,8 +57,8 @@ def begun(name: str, *words: str, servers: str, url: str, **more: str) -> subpro
     )
 
 
-def ran(name: str, servers: str, url: str) -> subprocess.CompletedProcess[str]:
-    with begun(name, servers=servers, url=url) as process:
+def ran(name: str, servers: str, url: str, **more: str) -> subprocess.CompletedProcess[str]:
+    with begun(name, servers=servers, url=url, **more) as process:
         out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
@@ -64,8 +67,10 @@ def ran(name: str, servers: str, url: str) -> subprocess.CompletedProcess[str]:
 def run(cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer) -> Run:
     """Runs an example against the embedded pair."""
 
-    def example(name: str, url: str = schema_registry.url, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = ran(name, cluster.bootstrap_servers, url)
+    def example(
+        name: str, url: str = schema_registry.url, code: int = 0, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = ran(name, cluster.bootstrap_servers, url, **more)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -107,7 +112,7 @@ def test_every_example_is_tested_and_says_how_to_run_it() -> None:
     for name in names:
         assert f'run("{name}"' in here or f'EXAMPLES / "{name}"' in here or name in {*ENGINES, SERVER}, name
         assert f"python examples/{name}" in (EXAMPLES / name).read_text(encoding="utf-8")
-    assert len(names) == 14 + len(ENGINES)
+    assert len(names) == 15 + len(ENGINES)
 
 
 def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
@@ -281,6 +286,52 @@ def test_metrics_and_traces(run: Run, read: Read, schema_registry: SchemaRegistr
     labels = f'endpoint="{schema_registry.url}",error_code="50003",outcome="no_leader",status="500"'
     assert f"kafka_sr_retry_attempts_total{{{labels}}} 1.0" in shown
     assert shown[-2:] == ["kafka_sr_retry_known_ids 1.0", "delivered 3 orders"]
+
+
+class Pushed(BaseHTTPRequestHandler):
+    """As a Pushgateway takes what is pushed: https://github.com/prometheus/pushgateway#api."""
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        families = {each.name: each for each in text_string_to_metric_families(body.decode())}
+        self.server.pushed.append((self.path, self.headers["Content-Type"], families))  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_push_metrics(
+    cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pushed) as gateway:
+        gateway.pushed = []  # type: ignore[attr-defined]
+        threading.Thread(target=gateway.serve_forever, args=[0.01], daemon=True).start()
+        monkeypatch.setenv("PUSHGATEWAY_URL", f"http://127.0.0.1:{gateway.server_port}")
+        schema_registry.fail_next(no_leader())
+        shown = run("push_metrics.py").stdout
+        gateway.shutdown()
+    ((path, kind, families),) = gateway.pushed  # type: ignore[attr-defined]
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value for each in families.values() for sample in each.samples
+    }
+
+    assert shown.startswith("delivered 2 orders, failed: ['field id does not fit the schema: expected long, got str")
+    assert (path, kind.partition(";")[0]) == ("/metrics/job/orders", "text/plain")
+    assert samples["kafka_sr_retry_failed_messages_total", "misfit"] == 1
+    assert samples["kafka_sr_retry_retries_total", "no_leader"] == 1
+    assert not [name for name, *_ in samples if name.startswith(("python_", "process_"))]
+
+
+def test_push_metrics_without_a_gateway_still_produces(
+    run: Run, dead_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUSHGATEWAY_URL", dead_url)
+    done = run("push_metrics.py")
+
+    assert done.stdout.startswith("delivered 2 orders")
+    assert done.stderr.startswith("the metrics were not pushed: ")
 
 
 def test_error_handling_skips_what_does_not_fit(run: Run, read: Read) -> None:

@@ -26,12 +26,22 @@ from prometheus_client import CollectorRegistry, generate_latest
 from servers import Proxy, TokenServer
 
 from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
-from kafka_sr_retry.events import AttemptStartEvent, Event, StaleEvent, SuccessEvent
+from kafka_sr_retry.events import (
+    AttemptStartEvent,
+    CacheFileEvent,
+    Event,
+    GiveUpEvent,
+    IdChangedEvent,
+    StaleEvent,
+    StoredIdEvent,
+    SuccessEvent,
+)
 from kafka_sr_retry.instrumentation.prometheus import PrometheusInstrumentation
 from kafka_sr_retry.registry.policy import TABLE, TOKENS
 from kafka_sr_retry.testing import (
     Fault,
     SchemaRegistryServer,
+    answer,
     drop_body,
     error,
     hang,
@@ -301,6 +311,29 @@ def stale_version(world: World) -> None:
     assert world.heard[StaleEvent].wait(GUARD)
 
 
+def from_the_file(world: World) -> None:
+    path = {"cache_path": str(world.folder / "ids")}
+    world.register(**path).close()
+    world.forget()
+    world.a.fail_always(error(503))
+    world.register(**path)
+    assert world.heard[GiveUpEvent].wait(GUARD)
+    assert world.heard[StoredIdEvent].wait(GUARD)
+
+
+def changed_id(world: World) -> None:
+    client = world.register()
+    world.a.fail_next(answer(200, b'{"id": 99}'))
+    world.clock.later(86_400)
+    world.ask(lambda: client.register_schema(SUBJECT, ORDER))
+    assert world.heard[IdChangedEvent].wait(GUARD)
+
+
+def cache_file(world: World) -> None:
+    world.register(cache_path=str(world.folder / "no" / "such" / "folder"))
+    assert world.heard[CacheFileEvent].wait(GUARD)
+
+
 def listener_raised(world: World) -> None:
     def listener(event: Event) -> None:
         if isinstance(event, AttemptStartEvent):
@@ -367,6 +400,9 @@ SCENARIOS: dict[str, Callable[[World], None]] = {
     "failing-fast": failing_fast,
     "remembered-refusal": remembered_refusal,
     "stale-version": stale_version,
+    "from-the-file": from_the_file,
+    "changed-id": changed_id,
+    "cache-file": cache_file,
     "listener-raised": listener_raised,
     "listener-that-waits": listener_that_waits,
     "closed-client": closed_client,
@@ -377,7 +413,9 @@ SCENARIOS: dict[str, Callable[[World], None]] = {
 
 
 def anchor(heading: str) -> str:
-    """As GitHub makes it."""
+    """Its own, or as GitHub makes it."""
+    if own := re.match(r'<a id="(.*?)">', heading):
+        return own[1]
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
@@ -407,6 +445,14 @@ def test_a_section_shows_what_its_failure_really_tells(world: World, section: st
     assert [line for line in documented if not any(fits(line, each) for each in told)] == []
     must = [each for each in told if not each.startswith(("DEBUG", "metric"))]
     assert [each for each in must if not any(fits(line, each) for line in documented)] == []
+
+
+def test_a_heading_that_carries_an_errors_text_has_it_from_its_block() -> None:
+    """People search for what they see."""
+    told = dict(re.findall(r'^### <a id="(.*?)"></a>[^:\n]*: (.*)$', DOCUMENT, re.MULTILINE))
+
+    assert len(told) > 25
+    assert [section for section, text in told.items() if text not in " ".join(block(section))] == []
 
 
 def test_every_block_is_checked() -> None:

@@ -19,17 +19,19 @@ from typing import Any
 
 import pytest
 import trustme
+from forking import ENV
 from servers import RawServer
+from waiting import LONG
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no fork on this system")
 
 PRELUDE = """
-    import ctypes, json, os, sys, threading, time, warnings
+    import json, os, sys, threading, time, warnings
     warnings.simplefilter("ignore")
+    from forking import fork
     from kafka_sr_retry import Schema, SchemaRegistryClient
     conf = json.loads(sys.argv[1])
     results = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    fork = ctypes.PyDLL(None).fork
 
     def ask(client, number):
         try:
@@ -73,7 +75,7 @@ class Asked:
         """The numbers asked for, each of which was answered with itself."""
         program = textwrap.dedent(PRELUDE) + textwrap.dedent(code)
         command = [sys.executable, "-c", program, json.dumps(self.conf), str(self._results), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * LONG, check=False, env=ENV)
         assert done.returncode == 0, done.stderr
         pairs = [json.loads(line) for line in self._results.read_text().splitlines()]
         assert [(number, got) for number, got in pairs if number != got] == []
@@ -94,8 +96,6 @@ def asked(tmp_path: Path) -> Iterator[Asked]:
         yield Asked(stack, tmp_path)
 
 
-# Threads that wait for the interpreter's lock at such a fork break that lock in the child, whatever they do (CPython's
-# condition variable counts them): here they wait for answers.
 CHILDREN = """
     client = SchemaRegistryClient(conf)
     before = sys.argv[3]

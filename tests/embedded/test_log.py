@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from clocks import SkippingClock
 
 from kafka_sr_retry import Schema, SchemaRegistryClient, SchemaRegistryError
-from kafka_sr_retry.events import AttemptStartEvent, BreakerEvent, FailoverEvent, RetryEvent, SuccessEvent
+from kafka_sr_retry.events import BreakerEvent, FailoverEvent, RetryEvent, SuccessEvent
 from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.registry.log import LINES, PERIOD, Log
-from kafka_sr_retry.testing import SchemaRegistryServer, answer, drop_body, error, no_leader, reset
+from kafka_sr_retry.testing import (
+    SchemaRegistryCluster,
+    SchemaRegistryServer,
+    answer,
+    drop_body,
+    error,
+    no_leader,
+    reset,
+)
 
 ORDER = Schema('{"type":"record","name":"Order","fields":[{"name":"card_number","type":"long"}]}')
 ASKED = "register a schema under subject 's': "
@@ -52,20 +64,47 @@ def test_a_recovery_after_one_retry_is_one_line(
     register(schema_registry.url)
     ((level, text),) = lines(caplog)
     assert level == "INFO"
-    assert text.startswith(f"{ASKED}recovered, {schema_registry.url} has answered attempt 2 after ")
+    assert text.startswith(f"{ASKED}recovered, {schema_registry.url} has answered with id 1 after 2 attempts in ")
 
 
-def test_retries_after_the_first_warn_and_an_outage_and_its_end_are_a_line_each(
+def test_a_wait_is_told_once_with_the_registrys_words_and_so_is_its_end(
     schema_registry: SchemaRegistryServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    schema_registry.fail_next(*[no_leader()] * 4)
+    schema_registry.fail_next(*[no_leader()] * 9)
+    register(schema_registry.url)
+    (level, began), (level2, ended) = lines(caplog)
+    assert (level, level2) == ("WARNING", "INFO")
+    words = "500/50003 Error while forwarding register schema request to the leader"
+    again = "no endpoint has served it (no_leader), retrying"
+    assert began == f"{ASKED}{again}: {schema_registry.url} answered {words}"
+    assert ended.startswith(f"{ASKED}recovered, {schema_registry.url} has answered with id 1 after 10 attempts in ")
+    assert "; the time without a leader for writes is over after 9 failures in " in ended
+
+
+def test_a_wait_whose_reason_changes_again_and_again_says_so_once(
+    schema_registry: SchemaRegistryServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    schema_registry.fail_next(*[no_leader(), no_leader(), error(502), error(502), reset(), error(503)] * 2)
     register(schema_registry.url)
     told = lines(caplog)
-    assert [level for level, _ in told] == ["WARNING"] * 4 + ["INFO"]
-    assert told[0][1].startswith(f"{ASKED}nobody has served (no_leader), retry 2 comes in ")
-    assert told[1][1].startswith(f"{ASKED}the cluster has no leader for writes, 3 failures in ")
-    assert told[2][1].startswith(f"{ASKED}nobody has served (no_leader), retry 3 comes in ")
-    assert told[4][1].startswith(f"{ASKED}recovered, the cluster has no leader for writes is over after 4 failures in ")
+    assert [level for level, _ in told] == ["WARNING", "WARNING", "INFO"]
+    assert told[1][1].startswith(f"{ASKED}still no endpoint has served it (server_error), the reason has changed: ")
+    assert f"{schema_registry.url} answered 502" in told[1][1]
+
+
+@pytest.mark.parametrize("messages", [1, 8])
+def test_an_election_writes_at_most_four_lines_for_a_message(messages: int, caplog: pytest.LogCaptureFixture) -> None:
+    """On real nodes: the leader is killed, and the other one is elected."""
+    with SchemaRegistryCluster(after_kill=1.5) as cluster, SchemaRegistryClient({"url": cluster.url}) as client:
+        cluster.kill_leader()
+        with ThreadPoolExecutor(messages) as threads:
+            list(threads.map(lambda number: client.register_schema(f"s{number}", ORDER), range(messages)))
+    by_subject = Counter(text.partition(": ")[0] for _, text in lines(caplog))
+    assert by_subject
+    assert set(by_subject) <= {f"register a schema under subject 's{number}'" for number in range(messages)}
+    assert max(by_subject.values()) <= 4
+    assert {level for level, text in lines(caplog) if "recovered" not in text} <= {"WARNING"}
+    assert "500/50003" in caplog.text
 
 
 def test_a_failover_warns(schema_registry: SchemaRegistryServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -74,7 +113,8 @@ def test_a_failover_warns(schema_registry: SchemaRegistryServer, caplog: pytest.
         register([schema_registry.url, other.url])
         (level, text), _ = lines(caplog)
     assert level == "WARNING"
-    assert text == f"{ASKED}{schema_registry.url} does not serve (connection), {other.url} is asked next"
+    wait = f"{schema_registry.url} does not serve (connection), {other.url} is asked next"
+    assert text.startswith(f"{ASKED}{wait}: the connection broke")
 
 
 def test_a_lost_body_says_what_to_mend(schema_registry: SchemaRegistryServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -83,10 +123,12 @@ def test_a_lost_body_says_what_to_mend(schema_registry: SchemaRegistryServer, ca
         register(schema_registry.url)
     (level, text), (level2, text2) = lines(caplog)
     assert (level, level2) == ("WARNING", "ERROR")
-    assert "drops request bodies, mend or bypass it" in text
+    assert "drops request bodies, repair or bypass it" in text
     assert schema_registry.requests[0].headers["X-Request-ID"] in text
-    answered = "(body_lost, HTTP 422, error_code 422)"
-    assert text2 == f"{ASKED}refused for good by {schema_registry.url} {answered}, the caller has the error"
+    assert text2.startswith(f"{ASKED}refused for good by {schema_registry.url} (body_lost) after 1 attempt in ")
+    words = f"{schema_registry.url} answered 422 register.request must not be null (was null)"
+    told = f"{words} (X-Request-ID {schema_registry.requests[0].headers['X-Request-ID']})"
+    assert text2.endswith(f"the message was not sent: {told}")
 
 
 def test_a_give_up_is_an_error(schema_registry: SchemaRegistryServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -96,7 +138,7 @@ def test_a_give_up_is_an_error(schema_registry: SchemaRegistryServer, caplog: py
     ((level, text),) = lines(caplog)
     assert level == "ERROR"
     assert text.startswith(f"{ASKED}gave up after 2 attempts in ")
-    assert text.endswith(" s (server_error)")
+    assert f" s (server_error): {schema_registry.url} answered 503 Service Unavailable (X-Request-ID " in text
 
 
 def test_a_registration_that_a_look_up_saves_is_no_error(
@@ -121,7 +163,7 @@ def test_a_stale_version_warns(schema_registry: SchemaRegistryServer) -> None:
 
     class Told(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "serves on" in record.getMessage():
+            if "no newer one" in record.getMessage():
                 told.put(record)
 
     logger, handler = logging.getLogger("kafka_sr_retry"), Told()
@@ -191,37 +233,52 @@ def test_an_outage_writes_ten_lines_of_a_kind_in_a_minute_and_counts_the_others(
 ) -> None:
     clock = StillClock()
     log = Log(clock)
-    retry = RetryEvent(call=1, operation="register", asked="ask", round=2, wait=1, reason="timeout")
+    retry = RetryEvent(call=1, operation="register", asked="ask", round=2, wait=1, reason="timeout", detail="a: late")
     failover = FailoverEvent(call=1, operation="register", asked="ask", failed="a", next="b", reason="timeout")
+    numbers = itertools.count(2)
     for _ in range(LINES + 990):
-        log(retry)
+        number = next(numbers)
+        log(replace(retry, call=number))
     log(failover)
     assert len(lines(caplog)) == LINES + 1
 
     clock.time += PERIOD
     for _ in range(2):
-        log(retry)
+        log(replace(retry, call=next(numbers)))
     told = [text for _, text in lines(caplog)][LINES + 1 :]
-    line = "ask: nobody has served (timeout), retry 2 comes in 1.0 s"
+    line = "ask: no endpoint has served it (timeout), retrying: a: late"
     assert told == [f"{line} (990 more lines like this one were left out)", line]
 
 
 def test_the_end_of_an_outage_is_told_though_its_beginnings_were_many(caplog: pytest.LogCaptureFixture) -> None:
     log = Log(StillClock())
-    common: dict[str, Any] = {"call": 1, "operation": "register", "asked": "ask", "failures": 3, "seconds": 1}
-    for _ in range(LINES + 5):
-        log(BreakerEvent(**common, endpoint="a", open=True))
-    log(BreakerEvent(**common, endpoint="a", open=False))
-    assert [level for level, _ in lines(caplog)] == ["WARNING"] * LINES + ["INFO"]
+    common: dict[str, Any] = {"operation": "register", "asked": "ask"}
+    outage: dict[str, Any] = {**common, "endpoint": "a", "failures": 3, "seconds": 1}
+    for call in range(LINES + 5):
+        log(BreakerEvent(**outage, call=call, open=True))
+    log(BreakerEvent(**outage, call=99, open=False))
+    answered = SuccessEvent(**common, call=99, endpoint="a", attempts=1, seconds=1)
+    assert log.wants(answered)
+    log(answered)
+    told = lines(caplog)
+    assert [level for level, _ in told] == ["WARNING"] * LINES + ["INFO"]
+    assert (
+        told[-1][1]
+        == "ask: recovered, a has answered after 1 attempt in 1.0 s; outage of a is over after 3 failures in 1.0 s"
+    )
 
 
-def test_an_outage_that_ends_amid_a_call_does_not_hide_the_calls_own_recovery(
-    caplog: pytest.LogCaptureFixture,
+def test_a_call_that_has_ended_leaves_nothing_behind(
+    schema_registry: SchemaRegistryServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = Log(StillClock())
-    common: dict[str, Any] = {"call": 1, "operation": "register", "asked": "ask"}
-    start: dict[str, Any] = {"method": "POST", "url": "u", "endpoint": "a", "number": 2, "request_id": "r"}
-    log(BreakerEvent(**common, endpoint="a", open=False, failures=3, seconds=1))
-    log(AttemptStartEvent(**common, **start, headers={}))
-    log(SuccessEvent(**common, endpoint="a", attempts=2, seconds=1))
-    assert [level for level, _ in lines(caplog)] == ["INFO", "INFO"]
+    schema_registry.fail_next(*[no_leader()] * 5, error(409))
+    with SchemaRegistryClient({"url": schema_registry.url}, clock=SkippingClock()) as client:
+        with pytest.raises(SchemaRegistryError):
+            client.register_schema("s", ORDER)
+        schema_registry.fail_next(*[no_leader()] * 5)
+        client.register_schema("t", ORDER)
+        schema_registry.fail_always(error(503))
+        with pytest.raises(SchemaRegistryError):
+            client.register_schema("u", ORDER)
+        assert client._asking._log._calls == {}
+    assert [level for level, _ in lines(caplog)] == ["WARNING", "ERROR", "WARNING", "INFO", "WARNING", "ERROR"]

@@ -48,7 +48,7 @@ OTHER = Schema('"string"')
 ATTEMPTS = "kafka_sr_retry_attempts_total"
 CALLS = "kafka_sr_retry_call_duration_seconds_count"
 FAILED = "kafka_sr_retry_failed_registrations_total"
-LABELS = ("operation", "result", "endpoint", "status", "error_code", "outcome", "reason", "le")
+LABELS = ("operation", "result", "endpoint", "status", "error_code", "outcome", "reason", "change", "le")
 GUARD = 20
 """Seconds until a wait that should be short has failed."""
 
@@ -163,10 +163,12 @@ def test_the_labels_have_the_names_that_rules_and_dashboards_use(
         **histograms,
         ATTEMPTS: {"endpoint", "status", "error_code", "outcome"},
         FAILED: {"reason"},
+        "kafka_sr_retry_failed_messages_total": {"reason"},
         "kafka_sr_retry_retries_total": {"reason"},
         "kafka_sr_retry_failovers_total": {"endpoint", "reason"},
         "kafka_sr_retry_lost_bodies_total": {"endpoint"},
         "kafka_sr_retry_stale_reads_total": set(),
+        "kafka_sr_retry_changed_ids_total": {"change"},
         "kafka_sr_retry_breaker_open": {"endpoint"},
         "kafka_sr_retry_endpoint_up": {"endpoint"},
         "kafka_sr_retry_known_ids": set(),
@@ -355,15 +357,17 @@ def test_series_exist_before_the_first_request(metrics: Metrics) -> None:
     client = metrics.client("http://127.0.0.1:9", "http://127.0.0.2:9")
     scraped = metrics.scrape()
     urls = {("http://127.0.0.1:9",), ("http://127.0.0.2:9",)}
-    assert {("register", result) for result in ("success", "refusal", "give_up", "look_up")} == scraped[CALLS].keys()
+    results = ("success", "refusal", "give_up", "look_up", "served")
+    assert {("register", result) for result in results} == scraped[CALLS].keys()
     assert urls == scraped["kafka_sr_retry_lost_bodies_total"].keys()
     assert {("no_leader",), ("incompatible",), ("outage",), ("credentials",)} <= scraped[FAILED].keys()
+    assert {("another",), ("gone",)} == scraped["kafka_sr_retry_changed_ids_total"].keys()
     assert ("success",) not in scraped[FAILED]
     assert {("no_leader",), ("connection",), ("credentials",)} <= scraped["kafka_sr_retry_retries_total"].keys()
     assert ("incompatible",) not in scraped["kafka_sr_retry_retries_total"]
     assert {(*url, "connection") for url in urls} <= scraped["kafka_sr_retry_failovers_total"].keys()
     counters = [name for name in scraped if name.endswith(("_total", "_count"))]
-    assert len(counters) == 6
+    assert len(counters) == 8
     assert not any(value for name in counters for value in scraped[name].values())
     assert scraped["kafka_sr_retry_endpoint_up"] == dict.fromkeys(urls, 1)
     assert scraped["kafka_sr_retry_breaker_open"] == dict.fromkeys([*urls, ("writes",)], 0)

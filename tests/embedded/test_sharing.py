@@ -264,6 +264,25 @@ def test_a_client_that_its_maker_closes_ends_no_wait_of_a_copy(schema_registry: 
         assert waiting.result(20) == 1
 
 
+@pytest.mark.parametrize("asked", ["the same", "something else"])
+def test_who_is_closed_waits_no_longer_while_another_does(asked: str, schema_registry: SchemaRegistryServer) -> None:
+    client = SchemaRegistryClient({"url": schema_registry.url, "request.timeout.ms": 60_000})
+    copied = unpickled(client)
+    schema_registry.fail_always(faults.hang())
+    subject = "s" if asked == "the same" else "t"
+    with ThreadPoolExecutor(2) as pool:
+        stays = pool.submit(copied.register_schema, "s", LONG)
+        leaves = pool.submit(client.register_schema, subject, LONG)
+        until(lambda: client.state().waiting == len({"s", subject}) and bool(schema_registry.requests))
+        client.close()
+        with pytest.raises(RegistryUnavailableError, match="The client was closed"):
+            leaves.result(20)
+        assert not stays.done()
+        copied.close()
+        with pytest.raises(RegistryUnavailableError, match="The client was closed"):
+            stays.result(20)
+
+
 # -- how long ----------------------------------------------------------------------------------
 
 

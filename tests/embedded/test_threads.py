@@ -129,8 +129,8 @@ BOOT = """
     assert produce("first")
     time.sleep(3)  # until the threads have ended
     import kafka_sr_retry.registry.asking as asking
-    here = asking._here()
-    asking._here = lambda: here
+    place = asking.here()
+    asking.here = lambda: place
     _thread.start_new_thread = start
     try:
         produce("second")

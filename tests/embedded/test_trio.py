@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Any, TypeVar
@@ -195,3 +197,28 @@ def test_one_that_is_too_old_or_half_imported_troubles_no_other_loop(
     vars(module).update(loaded)
     monkeypatch.setitem(sys.modules, "trio", module)
     assert here() is Asyncio
+
+
+class Local:
+    """What a frame holds."""
+
+
+def test_what_one_of_several_tasks_raises_holds_no_frames() -> None:
+    held: list[weakref.ref[Local]] = []
+
+    async def fails() -> None:
+        local = Local()
+        held.append(weakref.ref(local))
+        raise LookupError
+
+    async def main() -> None:
+        with pytest.raises(LookupError):
+            await here().side_by_side(fails, 1)
+
+    gc.collect()
+    gc.disable()
+    try:
+        trio.run(main)
+        assert held[0]() is None
+    finally:
+        gc.enable()

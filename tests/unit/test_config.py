@@ -58,6 +58,9 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "total.timeout.ms": "30000",
         "max.in.flight": "64",
         "cache.capacity": "100000",
+        "cache.path": "-",
+        "cache.mode": "fallback",
+        "cache.id.ttl.sec": "86400",
         "auto.register.schemas": "true",
         "normalize.schemas": "false",
         "validate.strict": "false",
@@ -124,6 +127,9 @@ WRONG = [
     ("ssl.certificate.location", "no/such/file"),
     ("ssl.key.location", "no/such/file"),
     *(("ssl.key.pem", value) for value in ("client.key", 1, b"\xff")),
+    *(("cache.path", value) for value in (1, b"ids", ".", "a\0b")),
+    *(("cache.mode", value) for value in ("last", True)),
+    *(("cache.id.ttl.sec", value) for value in (0, "1", True)),
     ("proxy", 1),
     ("context", 1),
     *(("url", value) for value in (5, {}, ["http://a", 5], b"http://a")),
@@ -173,6 +179,9 @@ def test_a_strategy_type_must_be_a_known_one() -> None:
         {"proxy": "http://proxy:3128"},
         {"max.in.flight": 1},
         {"cache.capacity": 1},
+        {"cache.path": "ids"},
+        {"cache.path": Path("ids"), "cache.mode": "first"},
+        {"cache.id.ttl.sec": 1},
         {"ssl.ca.location": False},
     ],
 )
@@ -272,7 +281,7 @@ def test_in_a_producer_dict_a_wrong_value_names_the_key_as_it_was_written() -> N
 
 def test_a_serializer_key_after_the_clients_prefix_is_explained() -> None:
     conf = {"schema.registry.url": URL["url"], "schema.registry.auto.register.schemas": False}
-    with pytest.raises(ConfigurationError, match=r"a serializer's key stands without schema\.registry\."):
+    with pytest.raises(ConfigurationError, match=r"a serializer's key is written without schema\.registry\."):
         AvroSerializer.from_config(conf, LONG)
 
 
@@ -443,6 +452,7 @@ def test_a_client_and_a_serializer_show_no_credential() -> None:
         ({"url": "http://u:p@a", "http.auth": print}, "http.auth"),
         (URL | {"ssl.key.location": __file__}, "ssl.key.location"),
         (URL | {"ssl.key.password": "x"}, "ssl.key.password"),
+        (URL | {"cache.mode": "first"}, "cache.mode"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(conf: dict[str, Any], key: str) -> None:
@@ -541,6 +551,9 @@ def test_an_unsupported_key_with_a_fields_prefix_is_refused_too() -> None:
         ("schema.registery.url", "schema.registry.url"),
         ("value.schema.registry.url", "schema.registry.url"),
         ("schema_registry.basic.auth.user.info", "schema.registry.basic.auth.user.info"),
+        ("total.timeout.ms", "schema.registry.total.timeout.ms"),
+        ("url", "schema.registry.url"),
+        ("basic.auth.user.inf", "schema.registry.basic.auth.user.info"),
     ],
 )
 @pytest.mark.parametrize("is_key", [True, False])
@@ -566,11 +579,11 @@ def test_every_other_key_is_left_to_the_producer() -> None:
 @pytest.mark.parametrize("name", LIBRDKAFKAS)
 def test_a_key_of_librdkafkas_is_never_refused_however_near_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(difflib, "get_close_matches", lambda *args, **options: ["auto.register.schemas"])
-    threads = threading.active_count()
+    threads = {*threading.enumerate()}
     assert split({name: 1}, is_key=False).kafka == {name: 1}
     with pytest.raises(ConfigurationError):
         split({"no.such": 1}, is_key=False)
-    assert threading.active_count() == threads
+    assert {*threading.enumerate()} <= threads
 
 
 def test_beside_a_plugin_that_may_have_keys_of_its_own_nothing_is_refused() -> None:
@@ -771,3 +784,42 @@ def test_a_url_that_cannot_be_read_shows_no_credentials_in_the_errors_context_ei
         parse(ClientSettings, {"url": url})
     assert "hunter" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("make", "told", "key"),
+    [
+        (lambda: AvroSerializer.from_config({"linger.ms": 5}, LONG), "url is required", "schema.registry.url"),
+        (
+            lambda: AvroSerializer.from_config(
+                {"schema.registry.url": "http://a", "schema.registry.cache.mode": "first"}, LONG
+            ),
+            "cache.mode needs cache.path",
+            "schema.registry.cache.mode",
+        ),
+    ],
+)
+def test_what_a_producers_dict_lacks_is_named_as_it_is_written_there(make: Any, told: str, key: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"in this dict such keys begin with schema\.registry\.$") as caught:
+        make()
+    assert told in str(caught.value)
+    assert caught.value.key == key
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", ["auto.register.schemas", "use.latest.version", "normalize.schemas"])
+def test_a_serializers_key_in_the_clients_dict_is_told_from_a_misspelt_one(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"unknown configuration key {name}: it is a serializer's"):
+        SchemaRegistryClient({"url": "http://a", name: True})
+
+
+def test_a_files_name_is_no_schema() -> None:
+    with pytest.raises(ConfigurationError, match=r"schema_str .*'user.avsc'.*: for a file give its pathlib.Path$"):
+        AvroSerializer({"url": "http://a"}, "user.avsc")
+
+
+def test_a_method_that_only_confluents_client_has_is_pointed_to() -> None:
+    client = SchemaRegistryClient({"url": "http://a"})
+    with pytest.raises(AttributeError, match=r"no attribute 'get_subjects': kafka_sr_retry.confluent.SchemaRegistry"):
+        client.get_subjects()  # type: ignore[attr-defined]
+    assert not hasattr(client, "_of_nobody")

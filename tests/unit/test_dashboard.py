@@ -19,6 +19,7 @@ from kafka_sr_retry.instrumentation.prometheus import PrometheusInstrumentation
 from kafka_sr_retry.testing import SchemaRegistryServer, close_connection, drop_body, error, no_leader
 
 ROOT = Path(__file__).parents[2]
+REPOSITORY = "https://github.com/kafka-sr-retry/kafka-sr-retry"
 MONITORING = ROOT / "examples/monitoring"
 BY_PROMETHEUS = ("job", "instance")
 OF_ALERTS = ("alertname", "alertstate", "severity", "endpoint", "reason", "operation")
@@ -212,20 +213,25 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def test_every_alert_has_a_severity_and_tells_what_to_do() -> None:
-    assert len({alert["alert"] for alert in alerts()}) == len(alerts()) == 8
+    assert len({alert["alert"] for alert in alerts()}) == len(alerts()) == 10
     for alert in alerts():
         assert alert["labels"]["severity"] in ("critical", "warning")
-        assert set(alert["annotations"]) == {"summary", "description", "runbook"}
+        assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
 
 
 def anchors(document: str) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", document, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    made = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a id="(.*?)"></a>', document))
 
 
 def test_every_runbook_is_a_section_of_the_documentation() -> None:
+    named = re.findall('^Repository = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert set(named) <= {REPOSITORY}
     for alert in alerts():
-        path, _, section = alert["annotations"]["runbook"].partition("#")
+        url, _, section = alert["annotations"]["runbook_url"].partition("#")
+        path = url.removeprefix(f"{REPOSITORY}/blob/main/")
+        assert path != url
         assert section in anchors((ROOT / path).read_text()), alert["alert"]
 
 

@@ -27,9 +27,10 @@ ORDER = '{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}
 
 
 def anchors(text: str) -> set[str]:
-    """As GitHub makes them."""
+    """As GitHub makes them, and those that stand in the text."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
-    return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    made = {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a id="(.*?)"></a>', text))
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -41,7 +42,7 @@ def test_every_link_to_a_section_leads_to_one(name: str) -> None:
 
 
 def test_every_alert_has_its_section() -> None:
-    runbooks = re.findall(r"- alert: (\w+).*?runbook: docs/failures\.md#([\w-]+)", RULES, re.DOTALL)
+    runbooks = re.findall(r"- alert: (\w+).*?runbook_url: https://\S+/docs/failures\.md#([\w-]+)", RULES, re.DOTALL)
     by_alert = DOCUMENTS["failures.md"].partition("### By alert")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| \[.*?\]\(#([\w-]+)\)", by_alert, re.MULTILINE)
 
@@ -68,6 +69,11 @@ def test_the_settings_for_each_situation_are_valid_and_go_to_the_registry_alone(
     assert parse(SerializerSettings, parts.serializer)
     assert parts.kafka == {}
     assert settings.connect_timeout < settings.request_timeout < settings.total_timeout
+
+
+def test_the_settings_for_a_restart_are_valid() -> None:
+    client = split(ast.literal_eval(code("A restart while the registry is away")), is_key=False).client
+    assert parse(ClientSettings, client).cache_mode == "fallback"
 
 
 TAKES_OVER_AFTER = signature(SchemaRegistryCluster).parameters["takes_over_after"].default

@@ -175,7 +175,10 @@ def test_a_refusal_is_told_and_is_the_end() -> None:
         "attempts": 2,
         "seconds": 1.0,
         "look_up": False,
+        "detail": f"{A} answered 503 busy; {B} answered 409 incompatible",
+        "request_id": told.request_id,
     }
+    assert told.request_id == of(played.events, AttemptStartEvent)[-1].request_id
     assert failure == Failure(
         error=IncompatibleSchemaError,
         asked=ASKED,
