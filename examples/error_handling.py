@@ -25,12 +25,8 @@ from kafka_sr_retry import (
     SchemaRegistryError,
 )
 
-ORDER = {
-    "type": "record",
-    "name": "Order",
-    "fields": [{"name": "id", "type": "long"}, {"name": "price", "type": "double"}],
-}
-ORDERS: list[dict[str, Any]] = [{"id": 1, "price": 4.5}, {"id": 2, "price": "cheap"}, {"id": 3, "price": 5.0}]
+ORDER = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "long"}]}
+ORDERS: list[dict[str, Any]] = [{"id": 1}, {"id": "two"}, {"id": 3}]
 
 
 def what_to_do(error: BaseException) -> str:
@@ -68,7 +64,7 @@ def main() -> int:
             }
         )
     except ConfigurationError as error:
-        print(f"stop: mend the configuration key {error.key}: {error}")
+        print(f"stop: correct the configuration key {error.key}: {error}")
         return 2
 
     delivered: list[dict[str, Any]] = []

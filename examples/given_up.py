@@ -1,10 +1,10 @@
 """What to do with a message that was given up: ``python examples/given_up.py pause``.
 
-Reads orders in JSON from the topic ``raw-orders``, and writes them in Avro to ``orders``. While the Schema Registry is
-away for longer than a call may take, ``keep`` holds them in memory, ``pause`` leaves them in Kafka, and ``dead-letter``
-puts them into a topic of their own: nothing is lost, and orders of one key stay in order. ``fill`` writes some to begin
-with; without a word it fills, and then pauses. Ends when all are written. Needs a Kafka broker and a Schema Registry;
-say where with KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL.
+Reads orders in JSON from the topic ``raw-orders``, and writes them in Avro to ``customer-orders``. While the Schema
+Registry is away for longer than a call may take, ``keep`` holds them in memory, ``pause`` leaves them in Kafka, and
+``dead-letter`` puts them into a topic of their own: nothing is lost, and orders of one key stay in order. ``fill``
+writes some to begin with; without a word it fills, and then pauses. Ends when all are written. Needs a Kafka broker and
+a Schema Registry; say where with KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL.
 """
 
 import json
@@ -21,7 +21,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from kafka_sr_retry import AvroSerializer, RegistryUnavailableError
 
-SOURCE, TARGET, DEAD_LETTERS = "raw-orders", "orders", "orders-dead-letters"
+SOURCE, TARGET, DEAD_LETTERS = "raw-orders", "customer-orders", "orders-dead-letters"
 ORDER = {
     "type": "record",
     "name": "Order",

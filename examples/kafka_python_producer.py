@@ -13,11 +13,7 @@ from kafka.errors import KafkaError
 
 from kafka_sr_retry import AvroSerializer
 
-READING = {
-    "type": "record",
-    "name": "Reading",
-    "fields": [{"name": "sensor", "type": "string"}, {"name": "celsius", "type": "double"}],
-}
+READING = {"type": "record", "name": "Reading", "fields": [{"name": "celsius", "type": "double"}]}
 
 serializer = AvroSerializer({"url": os.environ.get("SCHEMA_REGISTRY_URL", "http://localhost:8081")}, READING)
 producer = KafkaProducer(
@@ -27,7 +23,7 @@ producer = KafkaProducer(
     value_serializer=serializer.bind(),
 )
 try:
-    delivered = producer.send("readings", {"sensor": "roof", "celsius": 21.5}).get(timeout=10)
+    delivered = producer.send("readings", {"celsius": 21.5}).get(timeout=10)
 except KafkaError as error:
     sys.exit(f"not delivered: {error}")
 finally:

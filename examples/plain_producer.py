@@ -13,11 +13,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from kafka_sr_retry import AvroSerializer, SchemaRegistryClient
 
 CUSTOMER = {"type": "record", "name": "Customer", "fields": [{"name": "number", "type": "long"}]}
-ORDER = {
-    "type": "record",
-    "name": "Order",
-    "fields": [{"name": "item", "type": "string"}, {"name": "price", "type": "double"}],
-}
+ORDER = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "long"}]}
 
 outcomes = []
 conf = {
@@ -33,11 +29,11 @@ key_serializer, kafka_conf = AvroSerializer.from_config(conf, CUSTOMER, is_key=T
 value_serializer, _ = AvroSerializer.from_config(conf, ORDER, schema_registry_client=registry)
 
 producer = Producer(kafka_conf)
-for number, item, price in [(1, "tea", 4.5), (2, "coffee", 5.0)]:
+for customer, order in [(1, 7), (2, 8)]:
     producer.produce(
         "orders",
-        key=key_serializer({"number": number}, SerializationContext("orders", MessageField.KEY)),
-        value=value_serializer({"item": item, "price": price}, SerializationContext("orders", MessageField.VALUE)),
+        key=key_serializer({"number": customer}, SerializationContext("orders", MessageField.KEY)),
+        value=value_serializer({"id": order}, SerializationContext("orders", MessageField.VALUE)),
     )
 producer.flush()  # calls on_delivery for each; what it returns does not tell those that failed
 registry.close()

@@ -1,6 +1,6 @@
 """Test your producers: an embedded Schema Registry whose failures are asked for, and a Kafka mock cluster.
 
-pytest users have both as the fixtures ``schema_registry`` and ``kafka_cluster``.
+pytest users have them as fixtures: ``schema_registry``, ``kafka_cluster`` and more.
 """
 
 from importlib import import_module
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         truncate,
     )
     from .kafka import KafkaMockCluster
+    from .reading import ReceivedMessage, read_messages
     from .registry import SchemaRegistryServer
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Fault",
     "Headers",
     "KafkaMockCluster",
+    "ReceivedMessage",
     "RecordedRequest",
     "SchemaRegistryCluster",
     "SchemaRegistryServer",
@@ -46,6 +48,7 @@ __all__ = [
     "hang",
     "html",
     "no_leader",
+    "read_messages",
     "redirect",
     "reset",
     "retry_after",
@@ -57,7 +60,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # On demand, because pytest imports this package, for its plugin, in every test run.
     if name in __all__:
-        for module in ("faults", "registry", "cluster", "kafka", "_messages"):
+        for module in ("faults", "registry", "cluster", "kafka", "reading", "_messages"):
             found = getattr(import_module(f"{__name__}.{module}"), name, None)
             if found is not None:
                 return found

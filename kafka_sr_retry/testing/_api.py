@@ -60,7 +60,10 @@ def _route(method: str, path: str, takes: str | None = None) -> Callable[[_Handl
 
 def answer(store: SchemaStore, request: RecordedRequest, full_answers: bool = False) -> Answer:
     """What the registry answers to ``request``; ``full_answers``: as newer versions do."""
-    target = urlsplit(request.path)
+    try:
+        target = urlsplit(request.path)
+    except ValueError as error:
+        return error_answer(400, 400, str(error))
     path = target.path.rstrip("/") or "/"
     found = {route.method: (route, match) for route in _ROUTES if (match := route.path.fullmatch(path))}
     if not found:
@@ -78,7 +81,10 @@ def answer(store: SchemaStore, request: RecordedRequest, full_answers: bool = Fa
     except RegistryError as error:
         return error_answer(error.status, error.error_code, error.message)
     if isinstance(result, list) and request.method == "GET":
-        result = _page(result, query)
+        try:
+            result = _page(result, query)
+        except ValueError:  # a number's place has something else
+            return error_answer(404, 404, "HTTP 404 Not Found")
     return json_answer(200, result)
 
 
@@ -258,6 +264,11 @@ def _root(_call: _Call) -> Json:
 def _get_contexts(call: _Call) -> Json:
     named = {match[1] for name in call.store.subjects() if (match := re.match(r":(\.[^:]*):", name))}
     return sorted({"."} | named)
+
+
+@_route("GET", "/v1/metadata/version")
+def _get_version_of_server(_call: _Call) -> Json:
+    return {"version": "7.9.9", "commitId": "embedded"}
 
 
 @_route("GET", "/v1/metadata/id")

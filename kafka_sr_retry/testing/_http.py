@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import select
+import selectors
 import socket
 import socketserver
 import ssl
@@ -16,6 +16,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from ._messages import Headers, RecordedRequest
+
+_LARGEST_BODY = 64 << 20
+_LONGEST_LINE = 65_536
 
 Serve = Callable[["Connection", RecordedRequest], None]
 
@@ -119,10 +122,16 @@ class Connection(BaseHTTPRequestHandler):
 
     def left(self) -> bool:
         """Whether the client, which says nothing while it waits for an answer, has closed the connection."""
-        return bool(select.select([self.connection], [], [], 0)[0])
+        with selectors.DefaultSelector() as selector:  # select.select knows no file beyond the 1024th
+            selector.register(self.connection, selectors.EVENT_READ)
+            return bool(selector.select(0))
 
     def _serve(self) -> None:
-        body = self._read_body()
+        try:
+            body = self._read_body()
+        except ValueError as error:
+            self.send_error(400, str(error))  # and the connection ends, as nobody knows where the next request begins
+            return
         headers = Headers(self.headers.items())
         self.server.serve(self, RecordedRequest(self.command, self.path, headers, body, time.monotonic()))
 
@@ -130,9 +139,9 @@ class Connection(BaseHTTPRequestHandler):
 
     def _read_body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self._read(int(self.headers.get("Content-Length", 0)))
+            return self._read(_size(self.headers.get("Content-Length", "0"), 10))
         body = b""
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
+        while size := _size(self.rfile.readline(_LONGEST_LINE).partition(b";")[0].decode("latin-1"), 16, len(body)):
             body += self._read(size)
             self.rfile.readline()
         while self.rfile.readline().strip():
@@ -147,6 +156,13 @@ class Connection(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         pass
+
+
+def _size(digits: str, base: int, so_far: int = 0) -> int:
+    size = int(digits, base)
+    if not 0 <= size <= _LARGEST_BODY - so_far:
+        raise ValueError("not the size of a body that is read here")
+    return size
 
 
 def _reset(connection: Any) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ._compatibility import Texts, incompatibilities
 from ._messages import compact
 
 Json = Any
@@ -79,12 +80,13 @@ class SchemaStore:
 
     ``request`` below is a registration's JSON object: ``schema`` and the optional fields of `StoredSchema`.
     Methods raise `RegistryError` for what the registry refuses. Avro schemas are parsed, with their
-    references; JSON and Protobuf ones are taken as they come. Whether one schema is compatible with another
-    is not computed: `refuse_changes` decides.
+    references; JSON and Protobuf ones are taken as they come. ``checks``: whether an Avro schema has to be compatible
+    with those before it, as its subject's level asks; `refuse_changes` decides without looking.
     """
 
-    def __init__(self, first_id: int = 1) -> None:
+    def __init__(self, first_id: int = 1, checks: bool = True) -> None:
         self.failure: WriteFailure | None = None
+        self.checks = checks
         self._ids = itertools.count(first_id)
         self._schemas: dict[str, StoredSchema] = {}
         self._subjects: dict[str, dict[int, Version]] = {}
@@ -119,15 +121,14 @@ class SchemaStore:
             return known
         fields = self._complete(subject, request)
         self._require_writable("register schema")
+        self._check_mode(subject)
         self._check(subject, fields)
-        if self._modes.get(subject, self._modes[None]).startswith("READONLY"):
-            raise RegistryError(422, 42205, f"Subject {subject} is in read-only mode")
-        if subject in self._refusing:
+        if why := self._incompatibilities(subject, fields, self._live(subject)):
             raise RegistryError(
                 409,
                 409,
                 "Schema being registered is incompatible with an earlier schema for subject "
-                f'"{subject}", details: [{_INCOMPATIBILITY}]',
+                f'"{subject}", details: [{", ".join(why)}]',
             )
         key = _key(fields)
         schema = self._schemas.get(key)
@@ -156,12 +157,33 @@ class SchemaStore:
     def incompatibilities(self, subject: str, request: Mapping[str, Json], version: str | None) -> list[str]:
         """Why this schema may not follow ``version`` (``None``: all versions); empty if it may."""
         latest_of_none = version in ("latest", "-1") and not self._live(subject)
+        earlier = self._live(subject)
         if version is not None and not latest_of_none:
-            self.version(subject, version)
-        if self.find(subject, request):
+            earlier = [self.version(subject, version)]
+        if subject in self._refusing and self.find(subject, request):
             return []
-        self._check(subject, self._complete(subject, request))
-        return [_INCOMPATIBILITY] if subject in self._refusing else []
+        fields = self._complete(subject, request)
+        self._check(subject, fields)
+        return self._incompatibilities(subject, fields, earlier)
+
+    def _incompatibilities(self, subject: str, fields: Mapping[str, Json], earlier: Sequence[Version]) -> list[str]:
+        if subject in self._refusing:
+            return [_INCOMPATIBILITY]
+        level = (
+            self.config(subject, or_global=True).get("compatibilityLevel") or self._configs[None]["compatibilityLevel"]
+        )
+        if not self.checks or level == "NONE" or not earlier:
+            return []
+        compared = earlier if level.endswith("_TRANSITIVE") else earlier[-1:]
+        kinds = {version.schema.fields.get("schemaType", "AVRO") for version in compared}
+        kind = fields.get("schemaType", "AVRO")
+        if kinds != {kind}:
+            return ["Incompatible because of different schema type", f"{{compatibility: '{level}'}}"]
+        if kind != "AVRO":
+            return []
+        return incompatibilities(
+            self._texts(fields), [(version.number, self._texts(version.schema.fields)) for version in compared], level
+        )
 
     def refuse_changes(self, subject: str) -> None:
         """From now on a new schema is incompatible under ``subject``."""
@@ -349,6 +371,12 @@ class SchemaStore:
         if self.failure:
             raise self.failure.error(what)
 
+    def _check_mode(self, subject: str) -> None:
+        mode = self._modes.get(subject, self._modes[None])
+        if mode != "READWRITE":
+            told = "is in read-only mode" if mode.startswith("READONLY") else "is not in read-write mode"
+            raise RegistryError(422, 42205, f"Subject {subject} in context . {told}")
+
     def _live(self, subject: str) -> list[Version]:
         return _visible(self._subjects.get(subject, {}).values())
 
@@ -380,6 +408,9 @@ class SchemaStore:
                 )
                 raise RegistryError(422, 42201, message) from error
             fields["schema"] = compact(json.loads(fields["schema"]))
+
+    def _texts(self, fields: Mapping[str, Json]) -> Texts:
+        return [*dict.fromkeys(self._referenced(fields)), fields["schema"]]
 
     def _referenced(self, fields: Mapping[str, Json]) -> list[str]:
         """The texts of the schemas referred to, each after those that it refers to itself."""

@@ -57,6 +57,7 @@ class SchemaRegistryCluster:
     :param kafka_timeout: seconds that a 50002 takes, while Kafka is paused.
     :param follower_eligible: whether the second node may lead (``leader.eligibility``). If not, it answers 50004 while
         the first is away.
+    :param ports: of the two nodes; 0 takes a free one.
     :param clock: what all these seconds are counted by, save that of ``kafka_timeout``.
     """
 
@@ -70,6 +71,7 @@ class SchemaRegistryCluster:
         takes_over_after: float = 12.9,
         kafka_timeout: float = 0.5,
         follower_eligible: bool = True,
+        ports: tuple[int, int] = (0, 0),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._after_kill = after_kill
@@ -81,7 +83,7 @@ class SchemaRegistryCluster:
         self._clock = clock
         self._lock = threading.RLock()
         self._store = SchemaStore()
-        self._nodes = _Node(self, True), _Node(self, follower_eligible)
+        self._nodes = _Node(self, True, ports[0]), _Node(self, follower_eligible, ports[1])
         self._leader: _Node | None = self._nodes[0]
         self._last_leader = self._nodes[0]
         self._elections: list[_Election] = []
@@ -93,8 +95,12 @@ class SchemaRegistryCluster:
         self._late: list[RecordedRequest] = []
 
     def __enter__(self) -> SchemaRegistryCluster:
-        for node in self._nodes:
-            node.start()
+        try:
+            for node in self._nodes:
+                node.start()
+        except OSError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -336,8 +342,8 @@ class _Node(SchemaRegistryServer):
     stops asking a leader that is none any more.
     """
 
-    def __init__(self, cluster: SchemaRegistryCluster, eligible: bool) -> None:
-        super().__init__()
+    def __init__(self, cluster: SchemaRegistryCluster, eligible: bool, port: int) -> None:
+        super().__init__(port=port)
         self._cluster = cluster
         self._store, self._lock = cluster._store, cluster._lock
         self.eligible = eligible

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .reading import ReceivedMessage
+    from .registry import SchemaRegistryServer
 
 
 class KafkaMockCluster:
@@ -43,3 +47,12 @@ class KafkaMockCluster:
     def bootstrap_servers(self) -> str:
         """``host:port`` of each broker, with commas between them; empty until it was started."""
         return self._bootstrap_servers
+
+    def messages(self, topic: str, registry: SchemaRegistryServer) -> list[ReceivedMessage]:
+        """All messages that ``topic`` has now, decoded with the schemas of ``registry``; see `read_messages`.
+
+        A producer's are there once it has flushed. Of each partition the brokers keep the last 5 MB.
+        """
+        from .reading import read_messages
+
+        return read_messages(self._bootstrap_servers, topic, registry)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +16,7 @@ from urllib.parse import unquote
 
 from . import _api
 from ._http import Connection, HttpServer
-from ._messages import Answer, RecordedRequest, error_answer
+from ._messages import Answer, Headers, RecordedRequest, error_answer
 from ._store import NO_LEADER, SchemaStore
 from ._upstream import forward
 from .faults import Exchange, Fault
@@ -26,6 +28,10 @@ Matching = Callable[[RecordedRequest], bool]
 class _Planned:
     fault: Fault
     matching: Matching | None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fault, Fault):  # else a test of it would pass, whatever it tests
+            raise TypeError(f"a fault is what no_leader() or error(503) gives, a Fault, not {self.fault!r}")
 
     def meets(self, request: RecordedRequest) -> bool:
         return self.matching is None or self.matching(request)
@@ -40,9 +46,9 @@ class SchemaRegistryServer:
             registry.fail_next(no_leader(), reset())
             client = SchemaRegistryClient({"url": registry.url})
 
-    It keeps its schemas in memory. Avro schemas are checked to be valid; whether one is compatible with
-    another is not computed, see `incompatible`. A context (``:.name:subject``) is a part of the subject's
-    name, and ids are global.
+    It keeps its schemas in memory. Avro schemas are checked to be valid, and to be compatible with those before
+    them, as the subject's level asks (``PUT /config``; BACKWARD at first). JSON Schema and Protobuf are not. A context
+    (``:.name:subject``) is a part of the subject's name, and ids are global.
 
     :param port: 0 takes a free one.
     :param upstream: URL of a real registry, whose path is kept. Then this server is a proxy before it, with
@@ -53,6 +59,8 @@ class SchemaRegistryServer:
     :param full_answers: answers with ``guid``, and registrations with ``version`` and ``schema``, like newer
         versions.
     :param first_id: the id of the first schema.
+    :param check_compatibility: whether an incompatible Avro schema is answered 409; an attribute of the same name
+        changes it. The fixtures of pytest and ``kafka-sr-retry serve`` have it on.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class SchemaRegistryServer:
         authorize: Callable[[Mapping[str, str]], bool] | None = None,
         full_answers: bool = False,
         first_id: int = 1,
+        check_compatibility: bool = False,
     ) -> None:
         self.delay = delay
         self._host = host
@@ -74,7 +83,7 @@ class SchemaRegistryServer:
         self._ssl_context = ssl_context
         self._authorize = authorize
         self._full_answers = full_answers
-        self._store = SchemaStore(first_id)
+        self._store = SchemaStore(first_id, check_compatibility)
         self._lock = threading.RLock()  # `matching` may look at `requests`
         self._server: HttpServer | None = None
         self._kept_port: socket.socket | None = None
@@ -188,8 +197,19 @@ class SchemaRegistryServer:
         finally:
             self.elect_leader()
 
+    @property
+    def check_compatibility(self) -> bool:
+        """Whether an incompatible Avro schema is answered 409."""
+        with self._schemas() as store:
+            return store.checks
+
+    @check_compatibility.setter
+    def check_compatibility(self, checks: bool) -> None:
+        with self._schemas() as store:
+            store.checks = checks
+
     def incompatible(self, subject: str) -> None:
-        """From now on a new schema for ``subject`` is answered 409."""
+        """From now on a new schema for ``subject`` is answered 409, whatever it is."""
         with self._schemas() as store:
             store.refuse_changes(subject)
 
@@ -206,6 +226,15 @@ class SchemaRegistryServer:
         ``name``, ``subject``, ``version``. Raises ``ValueError`` for what the registry refuses."""
         with self._schemas() as store:
             return store.register(subject, {"schema": schema, "references": list(references)}).schema.id
+
+    def get(self, path: str) -> Any:
+        """What the registry answers to ``GET path``, without HTTP: not among `requests`, and no fault happens to it.
+        Raises ``LookupError`` with the registry's words for any answer but a 200."""
+        request = RecordedRequest("GET", path, Headers([]), b"", time.monotonic())
+        answer = forward(self._upstream, request) if self._upstream is not None else self._known_answer(request)
+        if answer.status != 200:
+            raise LookupError(answer.body.decode(errors="replace"))
+        return json.loads(answer.body)
 
     @contextlib.contextmanager
     def _schemas(self) -> Iterator[SchemaStore]:
@@ -246,6 +275,9 @@ class SchemaRegistryServer:
             return error_answer(401, 401, "Unauthorized")
         if self._upstream is not None:
             return forward(self._upstream, request)
+        return self._known_answer(request)
+
+    def _known_answer(self, request: RecordedRequest) -> Answer:
         with self._lock:
             return _api.answer(self._store, request, self._full_answers)
 

@@ -118,11 +118,12 @@ def test_every_example_is_tested_and_says_how_to_run_it() -> None:
 def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
     schema_registry.fail_next(no_leader(), no_leader())
     assert "delivered one order" in run("config_dict_producer.py").stdout
-    assert read("orders") == [(None, {"id": 1, "item": "tea", "price": 4.5})]
+    assert read("orders") == [(None, {"id": 1})]
     assert len(schema_registry.registrations) == 3
 
 
 def test_without_a_broker_every_example_says_that_nothing_was_delivered(schema_registry: SchemaRegistryServer) -> None:
+    """One registry for all, as a newcomer has it: no example's schema keeps out that of another."""
     names = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name not in {*ENGINES, SERVER})
     with socket.socket() as held, ThreadPoolExecutor(len(names)) as pool:  # each waits for 10 s
         held.bind(("127.0.0.1", 0))
@@ -139,10 +140,7 @@ def test_the_config_dict_producer_is_short() -> None:
 
 def test_the_plain_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
     assert "delivered 2 orders" in run("plain_producer.py").stdout
-    assert sorted(read("orders"), key=repr) == [
-        ({"number": 1}, {"item": "tea", "price": 4.5}),
-        ({"number": 2}, {"item": "coffee", "price": 5.0}),
-    ]
+    assert sorted(read("orders"), key=repr) == [({"number": 1}, {"id": 7}), ({"number": 2}, {"id": 8})]
     assert [request.path for request in schema_registry.registrations] == [
         "/subjects/Customer/versions",
         "/subjects/orders-value/versions",
@@ -151,7 +149,7 @@ def test_the_plain_producer(run: Run, read: Read, schema_registry: SchemaRegistr
 
 def test_the_kafka_python_producer(run: Run, read: Read) -> None:
     assert "delivered one reading" in run("kafka_python_producer.py").stdout
-    assert read("readings") == [(None, {"sensor": "roof", "celsius": 21.5})]
+    assert read("readings") == [(None, {"celsius": 21.5})]
 
 
 def test_the_process_pool(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
@@ -189,12 +187,8 @@ def test_the_aiokafka_producer_says_what_the_warm_up_met(run: Run, schema_regist
     assert "not delivered: " in run("aiokafka_producer.py", code=1).stderr
 
 
-ONE, TWO = (
-    'broker.publish(Order(id=1, item="tea"), "orders")',
-    """broker.publish_batch(
-                Order(id=1, item="tea"), Order(id=2, item="coffee"), topic="orders"
-            )""",
-)
+ONE = 'broker.publish(Order(id=1), "orders")'
+TWO = 'broker.publish_batch(Order(id=1), Order(id=2), topic="orders")'
 OVER_AIOKAFKA = [("faststream.confluent", "faststream.kafka"), ('    config={"delivery.timeout.ms": 10_000},\n', "")]
 
 
@@ -216,7 +210,7 @@ def test_the_faststream_service(
     path.write_text(text, encoding="utf-8")
     schema_registry.fail_next(no_leader(), no_leader())
     assert "delivered one order" in run(str(path)).stdout
-    expected = [{"id": 1, "item": "tea"}, {"id": 2, "item": "coffee"}]
+    expected = [{"id": 1}, {"id": 2}]
     assert values(read("orders")) == expected[: 1 + batch]
     assert len(schema_registry.registrations) == 3
 
@@ -336,11 +330,11 @@ def test_push_metrics_without_a_gateway_still_produces(
 
 def test_error_handling_skips_what_does_not_fit(run: Run, read: Read) -> None:
     shown = run("error_handling.py").stdout
-    assert "skip: price should be double, not str" in shown
+    assert "skip: id should be long, not str" in shown
     *_, later, delivered = shown.splitlines()
     assert later == "to be sent later: []"
     assert delivered.count("'id'") == 2
-    assert values(read("orders")) == [{"id": 1, "price": 4.5}, {"id": 3, "price": 5.0}]
+    assert values(read("orders")) == [{"id": 1}, {"id": 3}]
 
 
 def test_error_handling_keeps_what_an_outage_stopped(
@@ -349,14 +343,13 @@ def test_error_handling_keeps_what_an_outage_stopped(
     schema_registry.fail_always(retry_after(3600), matching=lambda request: request.method == "POST")
     shown = run("error_handling.py", code=1).stdout
     assert "later: the registry did not serve" in shown
-    assert "{'id': 1, 'price': 4.5}" in shown
-    assert "{'id': 3, 'price': 5.0}" in shown
+    assert "to be sent later: [{'id': 1}, {'id': 'two'}, {'id': 3}]" in shown
     assert read("orders") == []
 
 
 def test_given_up_fills_and_writes_what_it_has_filled(run: Run, cluster: KafkaMockCluster) -> None:
     assert run("given_up.py").stdout == "delivered 24 orders\n"
-    assert len(messages_of(cluster.bootstrap_servers, "orders")) == 24
+    assert len(messages_of(cluster.bootstrap_servers, "customer-orders")) == 24
 
 
 CUSTOMERS = ("Ann", "Bob", "Eve")
@@ -398,7 +391,7 @@ def given_up(way: str) -> list[Message]:
             out, err = process.communicate(timeout=60)
         assert out.endswith("delivered 360 orders\n"), out + err
         schema = fastavro.parse_schema(json.loads(json.loads(registry.registrations[0].body)["schema"]))
-        orders = [message.value() or b"" for message in messages_of(servers, "orders")]
+        orders = [message.value() or b"" for message in messages_of(servers, "customer-orders")]
         written = [fastavro.schemaless_reader(io.BytesIO(order[5:]), schema, None) for order in orders]
         for customer in CUSTOMERS:
             assert [each["number"] for each in written if each["customer"] == customer] == list(range(120))

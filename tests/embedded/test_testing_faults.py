@@ -222,7 +222,7 @@ def test_what_takes_long_ends_when_the_server_closes(fault: Fault) -> None:
             server.close()
             assert read_to_the_end(client) == b""
     assert not received.endswith(REAL_ANSWER)
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
 
 
 def test_faults_come_once_and_in_order(schema_registry: SchemaRegistryServer, client: socket.socket) -> None:

@@ -28,7 +28,8 @@ from kafka_sr_retry.testing import Exchange, Fault, SchemaRegistryServer, error
 
 JSON_TYPE = "application/vnd.schemaregistry.v1+json"
 ORDER = '{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}'
-ORDER_2 = ORDER.replace("long", "string")
+ORDER_2 = ORDER.replace("long", "double")
+OTHER_ORDER = ORDER.replace("long", "string")
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,112 @@ def test_an_incompatible_schema_is_a_409(ask: Http, schema_registry: SchemaRegis
     assert ask("POST", "/subjects/y/versions", {"schema": ORDER_2}).status == 200
 
 
+NOT_READ = (
+    "{errorType:'TYPE_MISMATCH', description:'The type (path '/fields/0/type') of a field in the new schema does not "
+    "match with the old schema', additionalInfo:'reader type: STRING not compatible with writer type: LONG'}"
+)
+OLD = ["{oldSchemaVersion: 1}", f"{{oldSchema: '{ORDER}'}}"]
+
+
+def test_what_is_incompatible_is_refused_in_confluents_words(ask: Http, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.register("x", ORDER)
+    answer = ask("POST", "/subjects/x/versions", {"schema": OTHER_ORDER})
+    told = [NOT_READ, *OLD, "{validateFields: 'false', compatibility: 'BACKWARD'}"]
+    assert (answer.status, answer.json) == (
+        409,
+        {
+            "error_code": 409,
+            "message": "Schema being registered is incompatible with an earlier schema for subject "
+            f'"x", details: [{", ".join(told)}]',
+        },
+    )
+    for path in ("/latest", "/1", ""):
+        path = f"/compatibility/subjects/x/versions{path}"
+        assert ask("POST", path, {"schema": OTHER_ORDER}).json == {"is_compatible": False}
+        answer = ask("POST", f"{path}?verbose=true", {"schema": OTHER_ORDER})
+        assert answer.json == {"is_compatible": False, "messages": told}
+        assert ask("POST", f"{path}?verbose=true", {"schema": ORDER_2}).json == {"is_compatible": True}
+    with pytest.raises(ValueError, match="incompatible"):
+        schema_registry.register("x", OTHER_ORDER)
+    assert ask("GET", "/subjects/x/versions").json == [1]
+
+
+@pytest.mark.parametrize(
+    ("level", "refused"),
+    [
+        ("NONE", set()),
+        ("BACKWARD", {"string"}),
+        ("BACKWARD_TRANSITIVE", {"string"}),
+        ("FORWARD", {"string", "double"}),
+        ("FORWARD_TRANSITIVE", {"string", "double", "float"}),
+        ("FULL", {"string", "double"}),
+        ("FULL_TRANSITIVE", {"string", "double", "float"}),
+    ],
+)
+@pytest.mark.parametrize("path", ["/config", "/config/x"])
+def test_the_level_decides_which_versions_are_compared(
+    ask: Http, schema_registry: SchemaRegistryServer, level: str, refused: set[str], path: str
+) -> None:
+    """Versions long and float: a float is read by a long's reader under no level, and a double by no float's."""
+    schema_registry.register("x", '"long"')
+    schema_registry.register("x", '"float"')
+    ask("PUT", path, {"compatibility": level})
+    test = "/compatibility/subjects/x/versions"
+    kinds = ("float", "double", "string")
+    assert {kind for kind in kinds if not ask("POST", test, {"schema": f'"{kind}"'}).json["is_compatible"]} == refused
+    assert ask("POST", "/subjects/x/versions", {"schema": '"string"'}).status == (200 if level == "NONE" else 409)
+
+
+def test_a_subjects_own_level_goes_before_the_global_one(ask: Http, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.register("x", ORDER)
+    ask("PUT", "/config", {"compatibility": "NONE"})
+    ask("PUT", "/config/x", {"compatibility": "FULL"})
+    told = ask("POST", "/compatibility/subjects/x/versions/1?verbose=true", {"schema": ORDER_2}).json["messages"]
+    assert len(told) == 2  # the old one cannot read it: Confluent's tells no old schema with that
+    assert "in the old schema does not match with the new schema" in told[0]
+    ask("DELETE", "/config/x")
+    assert ask("POST", "/subjects/x/versions", {"schema": OTHER_ORDER}).status == 200
+
+
+def test_a_deleted_version_is_compared_with_nothing(ask: Http, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.register("x", ORDER)
+    ask("DELETE", "/subjects/x")
+    assert ask("POST", "/subjects/x/versions", {"schema": OTHER_ORDER}).status == 200
+
+
+def test_what_schemas_refer_to_is_compared(ask: Http, schema_registry: SchemaRegistryServer) -> None:
+    text = '{"type":"record","name":"List","fields":[{"name":"order","type":"Order"}]}'
+    for kind in ("long", "double", "string"):
+        schema_registry.check_compatibility = False
+        schema_registry.register("order", ORDER.replace("long", kind))
+    schema_registry.check_compatibility = True
+    answers = [
+        ask(
+            "POST",
+            "/subjects/list/versions",
+            {"schema": text, "references": [{"name": "Order", "subject": "order", "version": version}]},
+        ).status
+        for version in (1, 2, 3)
+    ]
+    assert answers == [200, 200, 409]
+
+
+def test_compatibility_can_be_switched_off(ask: Http) -> None:
+    with SchemaRegistryServer(check_compatibility=False) as registry:
+        registry.register("x", ORDER)
+        assert registry.register("x", OTHER_ORDER) == 2
+        registry.incompatible("x")
+        with pytest.raises(ValueError, match="as the test asked for"):
+            registry.register("x", ORDER_2)
+
+
+def test_another_kind_of_schema_is_incompatible(ask: Http, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.register("x", ORDER)
+    answer = ask("POST", "/subjects/x/versions", {"schema": "{}", "schemaType": "JSON"})
+    assert answer.status == 409
+    assert "different schema type" in answer.json["message"]
+
+
 @pytest.mark.parametrize(
     "schema", ["nope", '"nope"', "{}", '{"type":"record","name":"R","fields":[{"name":"a"}]}', "3"]
 )
@@ -216,7 +323,7 @@ def test_values_out_of_range_have_their_error_codes(ask: Http) -> None:
 
 
 def test_equal_schemas_have_one_id_and_a_version_in_each_subject() -> None:
-    with SchemaRegistryServer(first_id=100) as registry:
+    with SchemaRegistryServer(first_id=100, check_compatibility=False) as registry:
         assert registry.register("x", ORDER_2) == 100
         assert registry.register("x", ORDER) == 101
         assert registry.register("y", json.dumps(json.loads(ORDER), indent=2)) == 101
@@ -541,3 +648,14 @@ def test_the_plugin_loads_nothing_before_a_fixture_is_used() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, text=True)
     assert loaded.stdout.split() == ["kafka_sr_retry.testing", "kafka_sr_retry.testing.pytest_plugin"]
+
+
+@pytest.mark.parametrize("wrong", [kafka_sr_retry.testing.no_leader, 503, "no_leader", None])
+def test_what_is_no_fault_is_refused_when_it_is_planned(wrong: Any, schema_registry: SchemaRegistryServer) -> None:
+    """Else a test would pass that meant to try it."""
+    for plan in (schema_registry.fail_next, schema_registry.fail_always):
+        with pytest.raises(TypeError, match=r"a fault is what no_leader\(\) or error\(503\) gives"):
+            plan(error(503), wrong) if plan is schema_registry.fail_next else plan(wrong)
+    ask = Http(schema_registry)
+    assert ask("GET", "/subjects").status == 200
+    ask.connection.close()

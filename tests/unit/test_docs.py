@@ -139,13 +139,33 @@ def test_the_deployment_registers_or_stops(schema_registry: SchemaRegistryServer
 TESTING = re.findall(r"```python\n(.*?)```", DOCUMENTS["testing.md"], re.DOTALL)
 
 
-def test_the_tests_that_are_shown_pass(tmp_path: Path) -> None:
+def ran(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     for number, shown in enumerate(TESTING):
-        (tmp_path / f"test_shown_{number}.py").write_text(shown)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        name = re.match(r"# (\w+\.py)\n", shown)
+        (folder / (name[1] if name else f"test_shown_{number}.py")).write_text(shown)
+    return subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True)
+
+
+def test_the_tests_that_are_shown_pass(tmp_path: Path) -> None:
+    run = ran(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", ".")
     assert run.returncode == 0, run.stdout
-    assert f"{len(TESTING)} passed" in run.stdout
+    assert f"{sum('def test_' in shown for shown in TESTING)} passed" in run.stdout
+
+
+def test_unittest_runs_what_is_shown_for_it(tmp_path: Path) -> None:
+    (number,) = [number for number, shown in enumerate(TESTING) if "import unittest" in shown]
+    run = ran(tmp_path, "unittest", f"test_shown_{number}")
+    assert run.returncode == 0, run.stderr
+    assert "Ran 1 test " in run.stderr
+
+
+def test_a_suite_without_waits_is_configured_as_shown(tmp_path: Path) -> None:
+    (ini,) = re.findall(r"```ini\n(.*?)```", DOCUMENTS["testing.md"], re.DOTALL)
+    (tmp_path / "pytest.ini").write_text(ini)
+    asked = "from kafka_sr_retry import is_testing\n\ndef test_it():\n    assert is_testing()\n"
+    (tmp_path / "test_asked.py").write_text(asked)
+    run = ran(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "test_asked.py", "test_shown_0.py")
+    assert run.returncode == 0, run.stdout
 
 
 def test_what_a_cluster_can_do_is_told_with_its_times() -> None:

@@ -68,6 +68,15 @@ def kill(folder: Path) -> None:
     _end(folder, signal.SIGKILL)
 
 
+def pause(folder: Path) -> None:
+    """Stop the process of `folder` until `resume`: it keeps its connections, and answers nothing."""
+    os.killpg(int((folder / "pid").read_text()), signal.SIGSTOP)
+
+
+def resume(folder: Path) -> None:
+    os.killpg(int((folder / "pid").read_text()), signal.SIGCONT)
+
+
 def _end(folder: Path, signal_number: signal.Signals) -> None:
     if not is_alive(folder):
         return
