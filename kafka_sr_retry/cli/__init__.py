@@ -1,4 +1,4 @@
-"""The command line: ``kafka-sr-retry demo | config | check | source``."""
+"""The command line: ``kafka-sr-retry demo | config | check | register | source | produce | serve``."""
 
 from __future__ import annotations
 

@@ -34,11 +34,19 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
 def config(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/configuration.md instead.")] = False,
 ) -> None:
-    """Print every configuration key: its default, what it takes, what it means."""
+    """Print every configuration key: its default, what it takes, what it means.
+
+    In a pipe each key is one line, with tabs between.
+    """
     if markdown:
         typer.echo(as_markdown(), nl=False)
         return
     console = Console(highlight=False)
+    if not console.is_terminal:  # its reader is a program, such as grep
+        for _, settings, _ in _SECTIONS:
+            for key in keys(settings).values():
+                typer.echo(f"{key.name}\t{key.default}\t{key.takes}\t{key.meaning}")
+        return
     console.print(_INTRO + "\n")
     for title, settings, about in _SECTIONS:
         console.rule(f"[bold]{title}", align="left")

@@ -15,7 +15,8 @@ from .questions import LONGEST
 from .seen import Seen, Trace
 
 Credentials = Literal["accepted", "refused", "missing", "not needed", "unknown"]
-Told = Literal["yes", "no", "not tried", "unknown"]
+Told = Literal["yes", "no", "not tried", "not needed", "unknown"]
+Registers = Literal["yes", "expected", "waits", "no", "not tried", "not needed", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,10 @@ class EndpointFindings:
         latency: seconds of a request over an open connection, the median.
         cluster: names of the cluster, by kind.
         body: whether a request's body arrives.
-        register: whether a new schema can be registered; ``not tried`` without ``--write``.
+        reads: whether a schema's look-up is answered.
+        register: whether a new schema can be registered. ``expected``: the leader answers, and has not been given one
+            to write; ``waits``: there is no leader now; ``not tried`` without ``--write``;
+            ``not needed`` by a producer that only looks schemas up, as the leader then.
         leader: whether the cluster has one.
         redirected_to: the endpoint that answers in its place.
         trace: of the scratch subject.
@@ -56,7 +60,8 @@ class EndpointFindings:
     mode: str | None
     compatibility: str | None
     body: Literal["arrives", "lost", "unknown"]
-    register: Told
+    reads: bool
+    register: Registers
     leader: Told
     redirected_to: str | None
     subject: str
@@ -73,7 +78,7 @@ def cluster_in_words(cluster: Mapping[str, str]) -> str:
     return told(", ".join([part for part in parts if part] + [f"{n} {v}" for n, v in rest.items()]), (), LONGEST)
 
 
-def findings(seen: Seen, now: datetime) -> EndpointFindings:
+def findings(seen: Seen, now: datetime, *, needs_writes: bool) -> EndpointFindings:
     answers = seen.answers
     redirected = next((answer.redirected_to for answer in answers.values() if answer.redirected_to), None)
     return EndpointFindings(
@@ -88,8 +93,9 @@ def findings(seen: Seen, now: datetime) -> EndpointFindings:
         mode=_value(seen, "mode"),
         compatibility=_value(seen, "config"),
         body=_body(seen),
-        register=_register(seen),
-        leader=_leader(seen),
+        reads=_kind(seen, "look_up") in ("not_found", "success"),
+        register=_register(seen) if needs_writes else "not needed",
+        leader=_leader(seen) if needs_writes else "not needed",
         redirected_to=redirected,
         subject=seen.subject,
         trace=seen.trace,
@@ -134,7 +140,7 @@ def _tls(seen: Seen, now: datetime) -> TlsFindings | None:
 
 
 def _credentials(seen: Seen) -> Credentials:
-    kinds = {_kind(seen, name) for name in ("config", "look_up", "register")}
+    kinds = {_kind(seen, name) for name in ("config", "look_up", "register", "leader")}
     if seen.no_token:
         return "unknown"
     if "unauthorized" in kinds:
@@ -147,15 +153,23 @@ def _credentials(seen: Seen) -> Credentials:
 
 
 def _body(seen: Seen) -> Literal["arrives", "lost", "unknown"]:
-    kinds = {_kind(seen, name) for name in ("look_up", "register")}
+    kinds = {_kind(seen, name) for name in ("look_up", "register", "leader")}
     if "body_lost" in kinds:
         return "lost"
-    return "arrives" if kinds & {"success", "not_found"} else "unknown"
+    return "arrives" if kinds & {"success", "not_found", "invalid"} else "unknown"
 
 
-def _register(seen: Seen) -> Told:
+_OF_LEADER: dict[str, Registers] = {"success": "yes", "invalid": "expected", "no_leader": "waits"}
+
+
+def _register(seen: Seen) -> Registers:
     if "register" in seen.answers:
-        return "yes" if _kind(seen, "register") == "success" else "no"
+        kind = _kind(seen, "register")
+        return "yes" if kind == "success" else "waits" if kind == "no_leader" else "no"
+    if _value(seen, "master") is False:
+        return "waits"
+    if "leader" in seen.answers:
+        return _OF_LEADER.get(_kind(seen, "leader"), "no")
     mode = _value(seen, "mode")
     if mode not in (None, "READWRITE") or _kind(seen, "look_up") in ("body_lost", "forbidden", "unauthorized"):
         return "no"
@@ -163,8 +177,13 @@ def _register(seen: Seen) -> Told:
 
 
 def _leader(seen: Seen) -> Told:
-    if _kind(seen, "register") == "success" or _value(seen, "master") is True:
+    asked = {_kind(seen, "register"), _kind(seen, "leader")}
+    if asked & _BY_LEADER or _kind(seen, "leader") == "invalid" or _value(seen, "master") is True:
         return "yes"
     if _value(seen, "master") is False or any(answer.kind == "no_leader" for answer in seen.answers.values()):
         return "no"
-    return "unknown" if seen.written else "not tried"
+    return "unknown" if asked - {""} else "not tried"
+
+
+_BY_LEADER = {"success", "read_only", "not_permitted"}
+"""What only a leader answers to a registration."""

@@ -50,6 +50,7 @@ class Probe:
         credentials: what shows the client.
         asks: whose close ends the questions.
         write: whether to register there, and to remove it again.
+        ask_leader: whether to ask the leader what leaves nothing.
 
     Attributes:
         writes: whether something is, or may be, there to be removed.
@@ -65,6 +66,7 @@ class Probe:
         *,
         subject: str,
         write: bool,
+        ask_leader: bool,
     ) -> None:
         self.writes = False
         self._settings = settings
@@ -74,6 +76,7 @@ class Probe:
         self._clock = clock
         self._subject = f"{settings.context}{subject}" if settings.context else subject
         self._write = write
+        self._asks_leader = ask_leader
         self._stopped = threading.Event()
         self._handshakes: list[Handshake] = []
         tls = settings.tls
@@ -143,7 +146,22 @@ class Probe:
         self._ask("version", questions.VERSION)
         self._ask("ready", questions.READY)
         self._ask("master", questions.MASTER)
+        if self._asks_leader and found is not None and found.row.name != "body_lost":
+            trace, why = self._ask_leader()
         return trace, why
+
+    def _ask_leader(self) -> tuple[Trace, str]:
+        cluster, version, mode = map(self._value, ("cluster", "version", "mode"))
+        if not questions.has_leader_to_ask(cluster, version) or mode not in (None, "READWRITE"):
+            return Trace.NEVER_THERE, ""
+        asked = self._ask("leader", questions.ask_leader(self._subject))
+        if asked is None or asked.row.action is not Action.ACCEPT:
+            return Trace.NEVER_THERE, ""
+        return self._remove(registered=True)  # a registry that takes what none should
+
+    def _value(self, name: str) -> Any:
+        answer = self._answers.get(name)
+        return answer.outcome.value if answer is not None and answer.row.action is Action.ACCEPT else None
 
     def _ask(
         self,
@@ -187,7 +205,11 @@ class Probe:
             if row.action in (Action.NEXT, Action.REST, Action.NO_LEADER):
                 self._failures.append(f"{request.method} {request.path.partition('?')[0]}: {outcome.detail}")
             again = row.action in (Action.AGAIN, Action.NEXT) and outcome.broke not in _HOPELESS
-            if repeated or not again or self._stopped.is_set():
+            rest = 0.0
+            if row.action is Action.REST and outcome.retry_after is not None:
+                rest = outcome.retry_after
+                again = self._clock.now() + rest < self._deadline
+            if repeated or not again or self._stopped.wait(rest):
                 break
         return self._answers.get(name)
 

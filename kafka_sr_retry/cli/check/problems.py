@@ -56,20 +56,24 @@ _ADVICE = {
     "broken_connection": "Something ends the connection: look into the logs of the registry and of proxies on the way.",
     "not_a_registry": "This does not look like a Schema Registry: check the URL and its path.",
     "wrong_path": "The server knows no such path: check the URL's (Apicurio's ends in /apis/ccompat/v7).",
-    "bad_redirect": "Give the URL that it redirects to, or mend the redirect.",
+    "bad_redirect": "Give the URL that it redirects to, or correct the redirect.",
     "unsendable": "Check the host's name in the URL, http.headers, proxy, and where the URL redirects to.",
     "server_error": "Look into the registry's log; a gateway's page means that the registry behind it is away.",
     "unavailable": "It asks to be left alone for a while: check again then.",
     "rate_limited": "It takes no more requests for now: check its limits, or check again later.",
     "bad_answer": "This does not look like a Schema Registry: check the URL and its path.",
-    "no_leader": "An election takes some ten seconds: check again. If it stays so, look at the nodes that may lead "
-    "(leader.eligibility) and at the registry's Kafka.",
+    "no_leader": "An election takes some ten seconds: check again. If it stays so, messages with a new schema fail "
+    "after that time: look at the nodes that may lead (leader.eligibility) and at the registry's Kafka.",
+    "store": "The registry cannot write to its Kafka: look at the brokers, the topic _schemas and the registry's log. "
+    "Messages whose schema is known go out; those with a new one fail if it stays so.",
     "credentials_missing": "Set basic.auth.user.info or bearer.auth.*, in --config or in the environment.",
     "credentials_refused": "Check basic.auth.user.info or bearer.auth.*: they are known and not accepted.",
     "forbidden": "Give the caller the right to read and to write subjects. Where rights go by prefix, give one that is "
     "allowed: --subject PREFIX.",
     "read_only": "New schemas will be refused: set the mode to READWRITE, or register them elsewhere and set "
     "auto.register.schemas=false.",
+    "not_permitted": "A schema comes with its id now, as a migration brings it (Schema Linking, Replicator). Once that "
+    "has ended set the mode to READWRITE; or register elsewhere and set auto.register.schemas=false.",
 }
 _CERTIFICATE = (
     ("expired", "Renew the server's certificate."),
@@ -92,19 +96,38 @@ _FIRST_OF_ALL = {
 }
 """What a connection that breaks with the first request may mean."""
 
-_SAID = {"config": "", "look_up": "looking a schema up: ", "register": "registering: "}
+_OWN_MODE = (
+    "That is not the registry's own mode, which is {}, but one of the subject or its context: ask "
+    "/mode/SUBJECT?defaultToGlobal=true, and set that to READWRITE; or give another --subject PREFIX."
+)
+_OWN_SCHEMA = (
+    "The schema is the check's own, and valid: a rule of the registry's or of a gateway's refuses it. Give --subject "
+    "PREFIX for which it does not hold."
+)
+_HANGS = (
+    "Reads are answered and registrations are not: the leader, or the Kafka or database behind it, hangs or is away. "
+    "Messages whose schema is known go out; those with a new one wait. Look at these; end a leader that hangs, so that "
+    "another takes over."
+)
+
+_SAID = {
+    "config": "",
+    "look_up": "looking a schema up: ",
+    "register": "registering: ",
+    "leader": "registering an invalid schema: ",
+}
 
 
-def problems(seen: Seen, found: EndpointFindings, *, needs_writes: bool) -> Iterator[Problem]:
+def problems(seen: Seen, found: EndpointFindings, *, needs_writes: bool, patience: str) -> Iterator[Problem]:
     """All of an endpoint, each once."""
     codes: set[str] = set()
     errors = 0
-    for problem in (*_of_answers(seen, found, needs_writes), *_of_facts(seen, found, needs_writes)):
+    for problem in (*_of_answers(seen, found, needs_writes), *_of_facts(seen, found, needs_writes, patience)):
         if problem.code not in codes:
             codes.add(problem.code)
             errors += problem.level == "error"
             yield problem
-    if seen.failures and not errors:
+    if seen.failures and not errors and "no_leader" not in codes:
         yield Problem(
             "warning",
             "unsteady",
@@ -116,7 +139,10 @@ def problems(seen: Seen, found: EndpointFindings, *, needs_writes: bool) -> Iter
 
 def _of_answers(seen: Seen, found: EndpointFindings, needs_writes: bool) -> Iterator[Problem]:
     if seen.no_token:
-        advice = "Check bearer.auth.*: client.id, client.secret, scope and issuer.endpoint.url."
+        advice = (
+            "Check that the token server answers; then bearer.auth.*: client.id, client.secret, scope and "
+            "issuer.endpoint.url."
+        )
         yield Problem("error", "token", seen.url, f"No access token could be had: {_short(seen.no_token)}.", advice)
         return
     if "config" not in seen.answers:
@@ -125,6 +151,10 @@ def _of_answers(seen: Seen, found: EndpointFindings, needs_writes: bool) -> Iter
         answer = seen.answers.get(name)
         if answer is None or answer.kind in ("success", "not_found", "token_expired"):
             continue
+        if (name == "leader" and answer.kind == "invalid") or (answer.kind == "no_leader" and found.reads):
+            continue  # as it should be; told once, by the facts
+        if answer.kind in ("read_only", "not_permitted") and found.mode not in (None, "READWRITE"):
+            continue  # told by the mode
         if (
             answer.kind in ("forbidden", "no_leader", "read_only", "not_permitted")
             and not needs_writes
@@ -135,17 +165,25 @@ def _of_answers(seen: Seen, found: EndpointFindings, needs_writes: bool) -> Iter
             continue  # the look-up's answer tells whether it is a registry
         if answer.kind == "forbidden" and (name == "config" or found.register == "yes"):
             continue  # not every caller may read the registry's own settings
-        yield _of_answer(seen, answer, said)
+        yield _of_answer(seen, found, answer, said)
 
 
-def _of_answer(seen: Seen, answer: Answer, said: str) -> Problem:
+def _of_answer(seen: Seen, found: EndpointFindings, answer: Answer, said: str) -> Problem:
     outcome = answer.outcome
     code = answer.kind if outcome.broke is None else _BROKE.get(outcome.broke, answer.kind)
+    if outcome.broke is None and outcome.error_code in (50001, 50002):
+        code = "store"
     if code == "unauthorized":
         code = "credentials_refused" if seen.shows_credentials else "credentials_missing"
     what = _words(answer)
     pages = answer.row.advice if code == "not_a_registry" else ""
     advice = pages or _ADVICE.get(code) or answer.row.advice
+    if code in ("read_only", "not_permitted") and found.mode:
+        advice = _OWN_MODE.format(found.mode)
+    if code in ("invalid", "incompatible"):
+        advice = _OWN_SCHEMA
+    if code == "timeout" and found.reads:
+        advice = _HANGS
     if code == "tls":
         what, advice = _tls_trouble(seen, what)
     if code == "broken_connection" and len(seen.answers) == 1:
@@ -181,7 +219,7 @@ def _tls_trouble(seen: Seen, detail: str) -> tuple[str, str]:
     return f"the server's certificate is not trusted: {why.rstrip('.')}{until}", advice
 
 
-def _of_facts(seen: Seen, found: EndpointFindings, needs_writes: bool) -> Iterator[Problem]:
+def _of_facts(seen: Seen, found: EndpointFindings, needs_writes: bool, patience: str) -> Iterator[Problem]:
     url, tls = seen.url, found.tls
     if tls is not None and tls.days is not None and tls.ends is not None and "tls" not in _codes(seen):
         renew = "Have the server's certificate renewed in time."
@@ -199,9 +237,11 @@ def _of_facts(seen: Seen, found: EndpointFindings, needs_writes: bool) -> Iterat
         advice = "Wait until it has started; if it stays so, look into its log."
         yield Problem("error", "not_ready", url, f"It says that it is not ready: {detail}.", advice)
     if needs_writes and found.mode not in (None, "READWRITE"):
-        yield Problem("error", "read_only", url, f"The registry's mode is {found.mode}.", _ADVICE["read_only"])
+        code = "not_permitted" if found.mode in ("IMPORT", "FORWARD") else "read_only"
+        yield Problem("error", code, url, f"The registry's mode is {found.mode}.", _ADVICE[code])
     if needs_writes and found.leader == "no":
-        yield Problem("error", "no_leader", url, "The cluster has no leader.", _ADVICE["no_leader"])
+        what = f"The cluster has no leader now: messages with a new schema wait for one, {patience}."
+        yield Problem("warning" if found.reads else "error", "no_leader", url, what, _ADVICE["no_leader"])
     if found.redirected_to:
         advice = f"Give {found.redirected_to} as the URL: each request takes two now."
         yield Problem("warning", "redirected", url, f"It redirects to {found.redirected_to}.", advice)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,9 @@ SCRATCH = Schema(
     '"fields": [{"name": "check", "type": "string"}]}'
 )
 """The same each time, so that it uses up one id."""
+
+REFUSED = SCRATCH.schema_str.replace('"string"', '"int", "default": "no number"').replace("Written", "Sent")
+"""Whose default no type takes. A look-up reads it all the same, a registration does not."""
 
 LONGEST = 199
 """Characters of what a registry says; an ellipsis comes after them."""
@@ -110,6 +114,31 @@ def register(subject: str) -> RegistryRequest[RegisteredSchema]:
         asked=f"register a schema under subject {subject!r}",
         operation="register",
         expects=answers.registered(subject, SCRATCH, normalized=False),
+        registers=True,
+    )
+
+
+def has_leader_to_ask(cluster: Mapping[str, str] | None, version: str | None) -> bool:
+    """Whether it is one of Confluent's that refuses what `ask_leader` asks: from 7.4 on, for two reasons."""
+    numbers = re.match(r"(\d+)\.(\d+)\.", version or "")
+    return (
+        cluster is not None
+        and {"kafka-cluster", "schema-registry-cluster"} <= cluster.keys()
+        and numbers is not None
+        and (int(numbers[1]), int(numbers[2])) >= (7, 4)
+    )
+
+
+def ask_leader(subject: str) -> RegistryRequest[Any]:
+    """A registration that Confluent's leader alone refuses, once it has looked at the mode: of a schema that is not
+    valid as a new one, as a version that cannot be the next. Nothing is left of it."""
+    return RegistryRequest.build(
+        "POST",
+        f"{_subject(subject)}/versions",
+        content={"schema": REFUSED, "version": 2**31 - 1},
+        asked=f"ask the leader under subject {subject!r}",
+        operation="register",
+        expects=lambda content: content,
         registers=True,
     )
 

@@ -34,15 +34,21 @@ class Report:
         return tuple(problem for problem in self.problems if problem.level == level)
 
     @property
-    def verdict(self) -> Literal["well", "warnings", "errors"]:
+    def verdict(self) -> Literal["well", "warnings", "reads_well", "errors"]:
         if self.of("error"):
             return "errors"
+        if (self.registers or self.wrote) and any(endpoint.register != "yes" for endpoint in self.endpoints):
+            return "reads_well"
         return "warnings" if self.problems else "well"
 
 
-def report(seen: Sequence[Seen], now: datetime, *, wrote: bool, registers: bool, seconds: float) -> Report:
-    """Concludes. ``registers``: where the producer does not, neither mode nor leader need allow it."""
-    endpoints = tuple(findings(each, now) for each in seen)
+def report(
+    seen: Sequence[Seen], now: datetime, *, wrote: bool, registers: bool, patience: str, seconds: float
+) -> Report:
+    """Concludes. ``registers``: where the producer does not, neither mode nor leader need allow it; ``patience``: how
+    long its messages wait for a registry, in words."""
+    needs_writes = registers or wrote
+    endpoints = tuple(findings(each, now, needs_writes=needs_writes) for each in seen)
     clusters = [endpoint.cluster for endpoint in endpoints]
     known = [cluster for cluster in clusters if cluster is not None]
     one = None if len(known) < 2 else all(cluster == known[0] for cluster in known)
@@ -51,7 +57,7 @@ def report(seen: Sequence[Seen], now: datetime, *, wrote: bool, registers: bool,
     found = [
         problem
         for each, endpoint in zip(seen, endpoints, strict=True)
-        for problem in problems(each, endpoint, needs_writes=registers or wrote)
+        for problem in problems(each, endpoint, needs_writes=needs_writes, patience=patience)
     ]
     if one is False:
         found.append(
@@ -64,7 +70,8 @@ def report(seen: Sequence[Seen], now: datetime, *, wrote: bool, registers: bool,
             )
         )
     order = {"error": 0, "warning": 1}
-    return Report(wrote, registers, endpoints, one, tuple(sorted(found, key=lambda p: order[p.level])), seconds)
+    told = tuple(sorted(found, key=lambda p: order[p.level]))
+    return Report(wrote, registers, endpoints, one, told, seconds)
 
 
 def _named(endpoint: EndpointFindings) -> str:

@@ -43,7 +43,12 @@ def check(given: Given, *, write: bool, subject: str, on_interrupt: Callable[[bo
     shown = credentials(settings, lambda _: None, lambda _: False)
     asks = Driver(clock, len(settings.urls.urls), settings.connect_timeout)
     probes = [
-        Probe(settings, url, shown, asks, clock, subject=f"{subject}-{uuid.uuid4().hex[:12]}", write=write)
+        Probe(
+            *(settings, url, shown, asks, clock),
+            subject=f"{subject}-{uuid.uuid4().hex[:12]}",
+            write=write,
+            ask_leader=given.registers and not write,
+        )
         for url in settings.urls.urls
     ]
 
@@ -63,6 +68,7 @@ def check(given: Given, *, write: bool, subject: str, on_interrupt: Callable[[bo
         datetime.now(timezone.utc),
         wrote=write,
         registers=given.registers,
+        patience=given.patience,
         seconds=time.monotonic() - began,
     )
     return Checked(found, signals[0] if signals else 0)

@@ -83,16 +83,25 @@ def _verdict(report: Report) -> Text:
     requests = sum(endpoint.requests for endpoint in report.endpoints)
     effort = f" ({_count(requests, 'request')} in {report.seconds:.1f} s)"
     also = f", and {_count(warnings, 'warning')}" if warnings else ""
+    colour = "bold yellow" if warnings else "bold green"
+    if report.verdict == "reads_well":
+        waits = any(endpoint.register == "waits" for endpoint in report.endpoints)
+        writes = "new schemas wait for a leader" if waits else "writes not tried: use --write"
+        return Text.assemble((f"Reads well{also}", colour), f"; {writes}.", (effort, "dim"))
     if not errors:
-        untried = "" if report.wrote or not report.registers else " Registering was not tried."
-        return Text.assemble(
-            (f"All well{also}.", "bold yellow" if warnings else "bold green"), untried, (effort, "dim")
-        )
+        return Text.assemble((f"All well{also}.", colour), (effort, "dim"))
     failing = {problem.endpoint for problem in report.of("error")}
-    if {problem.code for problem in report.of("error")} <= _HARMLESS:
+    codes = {problem.code for problem in report.of("error")}
+    if codes <= _HARMLESS:
         meaning = "Messages would go out."
+    elif codes <= {*_HARMLESS, "not_ready"}:
+        meaning = "Messages may be lost."
+    elif "different_clusters" in codes:
+        meaning = "Messages would name wrong schemas."
     elif None not in failing and len(failing) < len(report.endpoints):
         meaning = f"{len(failing)} of {len(report.endpoints)} endpoints fail{'s' if len(failing) == 1 else ''}."
+    elif any(endpoint.reads for endpoint in report.endpoints):
+        meaning = "Messages with a new schema would be lost."
     else:
         meaning = "Messages would be lost."
     return Text.assemble((f"{_count(errors, 'error')}{also}. {meaning}", "bold red"), (effort, "dim"))
@@ -139,7 +148,7 @@ def _facts(endpoint: EndpointFindings, report: Report) -> Iterator[_Fact]:
     words = {"arrives": "arrives whole", "lost": "something on the way drops it", "unknown": "not known"}
     yield mark, "body", words[endpoint.body]
     yield _register(endpoint, report)
-    yield _leader(endpoint, report)
+    yield _leader(endpoint)
     if endpoint.mode is not None:
         yield "FAIL" if "read_only" in codes else "ok", "mode", endpoint.mode
     else:
@@ -167,23 +176,36 @@ def _tls(tls: TlsFindings, codes: set[str]) -> _Fact:
     return "warn" if warn else "ok", "TLS", f"{tls.version}{checked}; {ends}"
 
 
+_NOT_NEEDED = "not needed: auto.register.schemas=false"
+
+
 def _register(endpoint: EndpointFindings, report: Report) -> _Fact:
-    if not report.registers and not report.wrote:
-        return "-", "registering", "not needed: auto.register.schemas=false"
     if endpoint.register == "yes":
         trace = {Trace.REMOVED: ", and removed again", Trace.LEFT: ", and could not be removed"}.get(endpoint.trace, "")
         return "ok", "registering", f"a schema was registered{trace}"
-    words = {"no": "would be refused", "not tried": "not tried: use --write", "unknown": "not known"}
-    if report.wrote:
-        words["no"] = "failed"
-    return "FAIL" if endpoint.register == "no" else "-", "registering", words[endpoint.register]
+    words = {
+        "no": "failed" if report.wrote else "would fail",
+        "waits": "waits for a leader",
+        "not tried": "not tried: use --write",
+        "not needed": _NOT_NEEDED,
+        "expected": "not tried: use --write",
+        "unknown": "not known",
+    }
+    mark = {"no": "FAIL", "waits": "warn"}.get(endpoint.register, "-")
+    return mark, "registering", words[endpoint.register]
 
 
-def _leader(endpoint: EndpointFindings, report: Report) -> _Fact:
-    needed = report.registers or report.wrote
+def _leader(endpoint: EndpointFindings) -> _Fact:
     if endpoint.leader == "no":
-        return "FAIL" if needed else "warn", "leader", "there is none"
-    words = {"yes": "there is one", "not tried": "not tried: use --write", "unknown": "not known"}
+        return "FAIL" if not endpoint.reads else "warn", "leader", "there is none now"
+    if endpoint.register == "expected":
+        return "ok", "leader", "there is one: it refused an invalid schema, as it should"
+    words = {
+        "yes": "there is one",
+        "not tried": "not tried: use --write",
+        "not needed": _NOT_NEEDED,
+        "unknown": "not known",
+    }
     return "ok" if endpoint.leader == "yes" else "-", "leader", words[endpoint.leader]
 
 

@@ -1,0 +1,3 @@
+from kafka_sr_retry.cli import main
+
+main()
