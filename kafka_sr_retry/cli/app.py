@@ -11,6 +11,7 @@ from kafka_sr_retry.version import __version__
 from .check import check
 from .config import config
 from .demo import demo
+from .serve import serve
 from .source import source
 
 app = typer.Typer(
@@ -40,3 +41,4 @@ app.command()(demo)
 app.command()(config)
 app.command()(check)
 app.command()(source)
+app.command()(serve)
