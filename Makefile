@@ -35,6 +35,7 @@ benchmark: $(VENV)/.dev ## what a message costs, beside the peers (twelve minute
 	$(BIN)/python benchmarks/encoding.py
 	$(BIN)/python benchmarks/registration.py
 	$(BIN)/python benchmarks/asyncio_loop.py
+	$(BIN)/python benchmarks/produce.py
 	$(BIN)/pytest benchmarks -p no:cacheprovider
 
 memory: $(VENV)/.dev ## what topics and serializers take; is memory flat

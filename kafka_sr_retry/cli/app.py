@@ -11,6 +11,7 @@ from kafka_sr_retry.version import __version__
 from .check import check
 from .config import config
 from .demo import demo
+from .produce import produce
 from .register import register
 from .serve import serve
 from .source import source
@@ -43,4 +44,5 @@ app.command()(config)
 app.command()(check)
 app.command()(register)
 app.command()(source)
+app.command()(produce)
 app.command()(serve)
