@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV   := .venv
 TOOLS  := .tools
+DOCS   := .docs
 ENGINES := .engines
 SCHEMAS ?= tests/comparison/schemas
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint integration engines benchmark memory resilience simulation soak killed compare chaos fuzz secrets native sanitize native-fuzz mutate range package release lock audit stack-up stack-down clean
+.PHONY: help demo test lint integration engines benchmark memory resilience simulation soak killed compare chaos fuzz secrets native sanitize native-fuzz mutate range docs package release lock audit stack-up stack-down clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +16,8 @@ help: ## show this list
 demo: $(VENV)/.demo ## real data through a failing registry, on an embedded stack
 	$(BIN)/kafka-sr-retry demo
 
-test: $(VENV)/.dev ## unit tests, and tests on the embedded broker and registry
+test: $(VENV)/.dev ## unit and embedded tests (ten minutes; first gets 1 GB)
+	@echo "Some 5,000 tests: about ten minutes on two cores. Nothing outside this folder is changed."
 	$(BIN)/pytest
 
 lint: $(VENV)/.dev ## style, format and types
@@ -83,10 +85,14 @@ mutate: $(VENV)/.dev ## changes that no test sees (an hour or more; goes on)
 	PATH="$(CURDIR)/$(BIN):$$PATH" mutmut run
 	$(BIN)/python -m trials.mutation
 
+docs: $(VENV)/.dev $(DOCS)/.done ## the pages as a site in build/, then looked at in Chromium
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+	$(BIN)/pytest -q tests/site
+
 package: ## build the wheel, and run the demo from it alone
 	.ci/package
 
-release: $(TOOLS)/.done ## wheel, sources, bill of materials, checksums in dist/
+release: $(TOOLS)/.done $(VENV)/.dev ## wheel, sources, bill of materials in dist/; shows them
 	PYTHON=$(PYTHON) .ci/release
 
 lock: $(TOOLS)/.done ## pin all dependencies anew (KEEP=--keep: what fits stays)
@@ -102,7 +108,7 @@ stack-down: ## end them
 	docker compose down --volumes
 
 clean: ## remove what the commands made
-	rm -rf $(VENV) $(TOOLS) $(ENGINES) .stack dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mutants
+	rm -rf $(VENV) $(TOOLS) $(DOCS) $(ENGINES) .stack dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mutants
 
 # what was tested: pinned, with hashes
 INSTALL = pip install --quiet --disable-pip-version-check
@@ -114,6 +120,7 @@ $(VENV)/.demo: pyproject.toml requirements/extras.txt
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml requirements/dev.txt
+	@echo "Installing into $(CURDIR)/$(VENV): $$(grep -c '^[a-z]' requirements/dev.txt) packages of requirements/dev.txt, 1 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(INSTALL) --requirement requirements/dev.txt
 	$(BIN)/$(INSTALL) --no-deps --no-build-isolation --editable .
@@ -122,6 +129,11 @@ $(VENV)/.dev: pyproject.toml requirements/dev.txt
 $(TOOLS)/.done: requirements/tools.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/$(INSTALL) --requirement requirements/tools.txt
+	@touch $@
+
+$(DOCS)/.done: requirements/docs.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/$(INSTALL) --requirement requirements/docs.txt
 	@touch $@
 
 $(ENGINES)/.done: requirements/engines.txt

@@ -61,6 +61,11 @@ def needed() -> list[Needed]:
     return [Needed(name, licence(distribution(name)), tuple(found[name])) for name in sorted(found)]
 
 
+def installed_with(name: str, *extras: str) -> set[str]:
+    """The distributions that come when a package is installed, itself too."""
+    return {name, *_below(name, frozenset({*extras, ""}), set())}
+
+
 def _below(name: str, extras: frozenset[str], seen: set[tuple[str, frozenset[str]]]) -> Iterator[str]:
     for line in distribution(name).requires or ():
         requirement = Requirement(line)

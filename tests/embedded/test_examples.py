@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -20,11 +22,13 @@ from typing import Any
 import fastavro
 import pytest
 import requests
+import trustme
 from confluent_kafka import Message, Producer
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from prometheus_client.parser import text_string_to_metric_families
+from servers import TokenServer
 from topics import messages_of
 from waiting import until
 
@@ -112,7 +116,7 @@ def test_every_example_is_tested_and_says_how_to_run_it() -> None:
     for name in names:
         assert f'run("{name}"' in here or f'EXAMPLES / "{name}"' in here or name in {*ENGINES, SERVER}, name
         assert f"python examples/{name}" in (EXAMPLES / name).read_text(encoding="utf-8")
-    assert len(names) == 15 + len(ENGINES)
+    assert len(names) == 20 + len(ENGINES)
 
 
 def test_the_config_dict_producer(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
@@ -248,6 +252,55 @@ def test_the_fastapi_service(service: str, read: Read, schema_registry: SchemaRe
         assert [order.result().status_code for order in orders] == [201] * 5
     assert requests.get(f"{service}/ready", timeout=120).ok
     assert values(read("orders")) == [{"id": number} for number in range(5)]
+
+
+def test_the_consumer(run: Run, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(no_leader(), error(503))
+    assert run("consumer.py").stdout == "read {'id': 1}\n"
+
+
+def test_json_schema_and_protobuf(run: Run, cluster: KafkaMockCluster, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(no_leader(), error(503))
+    assert "delivered one message of each format" in run("json_schema_and_protobuf.py").stdout
+    for topic, end in (("json-orders", b'{"id":1}'), ("protobuf-names", b"\x0a\x03tea")):
+        (message,) = messages_of(cluster.bootstrap_servers, topic)
+        assert (message.value() or b"").endswith(end)
+    kinds = {json.loads(request.body).get("schemaType") for request in schema_registry.registrations}
+    assert kinds == {"JSON", "PROTOBUF"}
+
+
+def test_transactions(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
+    schema_registry.fail_next(no_leader(), error(503))
+    assert "delivered 2 orders in one transaction" in run("transactions.py").stdout
+    assert [read("orders"), read("audit")] == [[(None, {"id": 1})]] * 2
+
+
+def test_confluent_cloud(run: Run, read: Read, schema_registry: SchemaRegistryServer) -> None:
+    """The registry's half. The mock cluster knows no SASL: its half is librdkafka's, with plain text in its place."""
+    schema_registry.fail_next(no_leader())
+    keys = {"KAFKA_API_KEY": "K", "KAFKA_API_SECRET": "k", "SR_API_KEY": "S", "SR_API_SECRET": "s:1"}
+    assert "delivered one order" in run("confluent_cloud.py", KAFKA_SECURITY_PROTOCOL="PLAINTEXT", **keys).stdout
+    assert read("orders") == [(None, {"id": 1})]
+    basic = base64.b64encode(b"S:s:1").decode()
+    assert {request.headers["Authorization"] for request in schema_registry.registrations} == {f"Basic {basic}"}
+
+
+def test_tls_and_oauth(run: Run, cluster: KafkaMockCluster, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with (
+        TokenServer(ssl_context=context) as tokens,
+        SchemaRegistryServer(
+            ssl_context=context, authorize=lambda headers: headers.get("Authorization") == "Bearer token-1"
+        ) as registry,
+    ):
+        client = {"CLIENT_ID": tokens.ID, "CLIENT_SECRET": tokens.SECRET, "TOKEN_URL": tokens.endpoint}
+        done = run("tls_and_oauth.py", url=registry.url, CA_FILE=str(tmp_path / "ca.pem"), **client)
+        assert "delivered one order" in done.stdout
+        assert len(registry.registrations) == 1
+    assert len(messages_of(cluster.bootstrap_servers, "orders")) == 1
 
 
 def test_two_registries(run: Run, read: Read, schema_registry: SchemaRegistryServer, dead_url: str) -> None:

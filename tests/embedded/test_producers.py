@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -606,3 +608,18 @@ def test_a_request_outlives_the_task_that_is_cancelled_and_not_with_confluents(
 
     asyncio.run(asyncio.wait_for(main(), 120))
     assert len(schema_registry.requests) == requests
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_from_avro_producer_the_bytes_stay(
+    schema_registry: SchemaRegistryServer, kafka_cluster: KafkaMockCluster
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/migration.md").read_text()
+    (code,) = (each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "def before" in each)
+    names: dict[str, Any] = {}
+    schema = '{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}'
+    exec(code, names)
+    for way in ("before", "after"):
+        names[way](kafka_cluster.bootstrap_servers, schema_registry.url, schema, {"id": 7})
+    first, second = messages_of(kafka_cluster.bootstrap_servers, "orders")
+    assert first.value() == second.value() == b"\0\0\0\0\1\x0e"

@@ -55,6 +55,8 @@ def asked(lock: str) -> list[str]:
     groups: dict[str, list[Any]] = PROJECT["dependency-groups"]
     if lock == "tools":
         return [*groups["build"], *(line for line in groups["tools"] if isinstance(line, str))]
+    if lock == "docs":
+        return [str(line) for line in groups["docs"]]
     core: list[str] = PROJECT["project"]["dependencies"]
     if lock == "engines":
         return [*core, *groups["engines"]]
@@ -69,7 +71,7 @@ def here(marker: Marker | None, python: str) -> bool:
 
 
 def test_there_is_a_lock_for_each_use() -> None:
-    assert list(LOCKS) == ["dev", "engines", "extras", "tools"]
+    assert list(LOCKS) == ["dev", "docs", "engines", "extras", "tools"]
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -130,3 +132,11 @@ def test_every_licence_is_listed() -> None:
     assert [row for row in licences.written(licences.needed()).splitlines() if row not in page] == [], (
         "python -m tests.licences"
     )
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="README counts on Python 3.11")
+def test_what_installs_is_what_the_readme_counts() -> None:
+    told = re.findall(r"(\d+) distributions with this package, against (\d+) for", (ROOT / "README.md").read_text())
+    ours = licences.installed_with("kafka-sr-retry")
+    confluents = licences.installed_with("confluent-kafka", "avro", "schemaregistry")
+    assert told == [(str(len(ours)), str(len(confluents)))]

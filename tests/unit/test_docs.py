@@ -178,7 +178,7 @@ def test_what_a_cluster_can_do_is_told_with_its_times() -> None:
 
 
 def test_the_code_for_moving_over_runs(schema_registry: SchemaRegistryServer) -> None:
-    moving, producing, both = (
+    moving, producing, both, asynchronous, _ = (
         re.sub(r'"http://[^"]*"', repr(schema_registry.url), each)
         for each in re.findall(r"```python\n(.*?)```", DOCUMENTS["migration.md"], re.DOTALL)
     )
@@ -197,6 +197,8 @@ def test_the_code_for_moving_over_runs(schema_registry: SchemaRegistryServer) ->
     assert sent == [b"\0\0\0\0\1\x0e"]
     exec(both, names)
     assert schema_registry.requests[-1].body == b'{"compatibility": "FULL"}'
+    exec(asynchronous, names)
+    assert names["AsyncAvroSerializer"] is AsyncAvroSerializer
 
 
 def test_the_code_for_asyncio_runs(schema_registry: SchemaRegistryServer, caplog: pytest.LogCaptureFixture) -> None:

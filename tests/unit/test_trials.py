@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -43,3 +44,22 @@ def test_a_soak_ends_well_and_each_of_its_faults_has_an_end(seed: int) -> None:
     assert phases[-1].fault is None
     assert SECONDS - phases[-1].begins > 2 * soak.TOTAL_TIMEOUT
     assert phases == soak.schedule(seed, SECONDS) != soak.schedule(seed + 1, SECONDS)
+
+
+def test_a_fuzzed_case_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("kafka_sr_retry.avro._native", reason="not built here: it needs a C compiler")
+    from trials.native_fuzz import case
+
+    def cases() -> None:
+        for seed in range(100):
+            case.once(Random(seed).randbytes(160))
+
+    cases()
+    with monkeypatch.context() as patch:
+        patch.setattr(case, "by_fastavro", lambda schema, value: b"")
+        with pytest.raises(case.Fault, match="fastavro"):
+            cases()
+    kept: list[bytes] = []
+    monkeypatch.setattr(case, "once", lambda data: kept.append(case.OTHER))
+    with pytest.raises(case.Fault, match=r"\+1 references to b'by another'"):
+        case.play(b"\0" * 4)
