@@ -33,7 +33,7 @@ def topic(kafka_bootstrap_servers: str) -> str:
     return name
 
 
-@pytest.mark.skipif(not SPARK, reason="Spark is not there: make engines gets it, with Python 3.11 or newer")
+@pytest.mark.skipif(not SPARK, reason="Spark is not there: make engines gets it")
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_row_arrives_once_and_each_process_asks_once(
     example: str, kafka_bootstrap_servers: str, proxy: SchemaRegistryServer, topic: str
