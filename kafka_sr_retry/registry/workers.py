@@ -19,7 +19,7 @@ from .call import Walk, without_token
 from .policy import Outcome
 from .steps import Attempt, Done, Steps
 
-TIME_IS_OVER = "The time given for this call is over; the request goes on"
+TIME_IS_OVER = "The time given for this call is over (its timeout, else total.timeout.ms); the request goes on"
 
 
 SOMEBODY_LEAVES = object()

@@ -122,7 +122,9 @@ def test_the_total_timeout_ends_a_call(stack: ExitStack, slow: SchemaRegistrySer
     assert 1 <= len(slow.requests) <= caught.value.attempts  # the last may end before the server has read it
     assert (caught.value.retriable, caught.value.url) == (True, slow.url)
     assert "orders-value" in str(caught.value)
-    assert [event.attempts for event in events if isinstance(event, GiveUpEvent)] == [caught.value.attempts]
+    until(lambda: any(isinstance(event, GiveUpEvent) for event in events))  # who waits may leave before the call ends
+    (given_up,) = [event.attempts for event in events if isinstance(event, GiveUpEvent)]
+    assert given_up >= caught.value.attempts
 
 
 @pytest.mark.parametrize("fault", SLOW, ids=lambda fault: fault.name)
