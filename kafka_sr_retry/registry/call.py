@@ -37,7 +37,7 @@ from .policy import TABLE, Action, Blame, Break, Outcome, Row, decide
 from .request import RegistryRequest
 from .steps import Answered, Attempt, Done, Need, Steps, Turn, Until
 
-MARGIN = 0.05
+MARGIN = 0.1
 """Seconds, or a twentieth of the time if less: a call ends so much before its callers, so that they hear how."""
 
 _NOTHING_YET = "no answer yet"
@@ -154,7 +154,7 @@ class _Story:
         if not asking:
             return known
         answers = known.answers if asking in dict(known.answers) else (*known.answers, (asking, _NOTHING_YET))
-        return replace(known, answers=answers, attempts=known.attempts + 1)
+        return replace(known, answers=answers, attempts=known.attempts + 1, url=known.url or asking)
 
     def failure(
         self,

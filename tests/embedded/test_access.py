@@ -544,7 +544,7 @@ def test_nobody_there_to_give_a_token(world: World) -> None:
     with closed() as nobody:
         url = f"http://{nobody}/token"
         lost = failed(
-            lambda: world.oauth(**{"bearer.auth.issuer.endpoint.url": url}).register_schema("s", ORDER, timeout=0.4)
+            lambda: world.oauth(**{"bearer.auth.issuer.endpoint.url": url}).register_schema("s", ORDER, timeout=2.0)
         )
 
     assert f"{url}: the connection was refused" in str(lost)
@@ -571,7 +571,7 @@ def test_each_caller_leaves_in_its_own_time_and_hears_of_the_token_server(world:
     world.tokens.fail_next(error(500))
     world.tokens.fail_always(hang())
     client = world.oauth()
-    times = [0.4, 0.8, 1.2]
+    times = [2.0, 2.5, 3.0]
     lost = at_once(3, lambda number: client.lookup_schema(f"s{number}", ORDER, timeout=times[number]))
 
     for each in lost:
@@ -761,7 +761,7 @@ def exits(_: Any) -> Any:
 def test_a_function_that_gives_no_token_ends_the_call_in_its_time(
     world: World, function: Callable[[Any], Any], words: str
 ) -> None:
-    lost = failed(lambda: world.client(**custom(function)).register_schema("s", ORDER, timeout=0.4))
+    lost = failed(lambda: world.client(**custom(function)).register_schema("s", ORDER, timeout=2.0))
 
     assert isinstance(lost, RegistryUnavailableError)
     assert "bearer.auth.custom.provider.function" in str(lost)

@@ -430,7 +430,7 @@ def test_a_walk_ends_a_little_before_its_last_caller() -> None:
         return walk.deadline
 
     assert lasts() == 10.0
-    assert lasts(40.0) == pytest.approx(39.95)
+    assert lasts(40.0) == pytest.approx(39.9)
     assert lasts(10.5) == pytest.approx(10.475)
     assert lasts(40.0, 20.0) == lasts(20.0, 40.0) == lasts(40.0)
 
