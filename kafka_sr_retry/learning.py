@@ -181,7 +181,7 @@ class Learning:
             way: where to ask.
             timeout: seconds, ``None`` for ``total.timeout.ms``.
         """
-        deadline = self._asking.deadline(timeout)
+        deadline, era = self._asking.deadline(timeout), self._asking.era
         if subject is None and self.associated is not None:
             subject = await self.associated.ask(ctx, self._record_name, way, deadline)
         elif not isinstance(subject, str) and inspect.isawaitable(subject):
@@ -199,6 +199,8 @@ class Learning:
             key: str | RegisteredSchema = registered if self._refreshes else subject
             write = self._known.get(key) or await self._writer(key, registered, deadline, way)
         self._remember_topic(ctx, subject, write)
+        if era != self._asking.era:  # what it was made of was put in doubt meanwhile
+            self.clear()
         return subject, write
 
     def _remember_topic(self, ctx: SerializationContext | None, subject: str, write: Write) -> None:

@@ -108,11 +108,13 @@ class AssociatedSubjects:
     ) -> str | None:
         """The subject, kept."""
         ctx = _needed(ctx)
-        field, left = _named(ctx), self._client._asking.left
+        field, left, era = _named(ctx), self._client._asking.left, self._subjects.era
         cluster_id = self._cluster_id or await self._resolve(way, left(deadline))
         request = self._client._questions.associations(ctx.topic, cluster_id, field)
         subject = self._chosen(await associated(way, request, left(deadline)), ctx, field, record_name)
         self._subjects.remember((ctx.topic, field, record_name), subject)
+        if era != self._subjects.era:
+            self._subjects.clear()
         return subject
 
     def _chosen(

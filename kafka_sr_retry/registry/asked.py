@@ -9,11 +9,13 @@ from numbers import Real
 from typing import Any, Generic, TypeVar
 
 from kafka_sr_retry.errors import ConfigurationError, Failure
+from kafka_sr_retry.schema import Schema
 
 from . import inline
 from .attempts import Question
 from .clock import Clock
 from .driver import Driver
+from .request import RegistryRequest
 
 _T = TypeVar("_T")
 
@@ -61,3 +63,18 @@ def checked_timeout(timeout: float) -> float:
         if isinstance(timeout, (float, Real)) and not isinstance(timeout, bool) and not math.isnan(timeout):
             return timeout
     raise ConfigurationError(f"timeout must be a number of seconds, not {timeout!r}", "timeout")
+
+
+def weight_of(request: RegistryRequest[Any], known: Remembered[Any]) -> int:
+    """In characters, of what can be long."""
+    value, held = known.value, len(request.body or b"")
+    schema = getattr(value, "schema", None)
+    if type(schema) is not Schema:  # Confluent's may come back too
+        return held + len(repr(value))
+    more = (value.subject, schema.references, schema.metadata, schema.rule_set)
+    return held + len(schema.schema_str) + len(repr(more))
+
+
+def about(request: RegistryRequest[Any]) -> dict[str, Any]:
+    """What an event tells that is of no call."""
+    return {"call": 0, "operation": request.operation, "asked": request.asked}

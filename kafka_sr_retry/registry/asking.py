@@ -20,11 +20,10 @@ from kafka_sr_retry.events import (
     StaleEvent,
     StoredIdEvent,
 )
-from kafka_sr_retry.schema import Schema
 
 from . import again
 from .answers import alike
-from .asked import Asked, Remembered, checked_timeout
+from .asked import Asked, Remembered, about, checked_timeout, weight_of
 from .attempts import Question
 from .clock import Clock
 from .living import Living
@@ -133,17 +132,23 @@ class Asking:
 
     def read(self, request: RegistryRequest[_T]) -> Remembered[_T] | None:
         """What the file has that needs no question; what else it has is kept for when nobody answers."""
+        era = self.era
         found = None if self._stored is None else self._stored.find(request)
         if found is None:
             return None
         now = self._clock.now()
         at = now - found.age
         known: Remembered[Any] = Remembered(found.value, at, at + self._ttl(request))
-        if self._settings.cache_mode == "first" and now < at + self._trusted(request):
+        trusted = self._settings.cache_mode == "first" and now < at + self._trusted(request)
+        if trusted:
             self._remember(request, known)
-            return known
-        self._found.remember(request, known, self._weight(request, known))
-        return None
+        else:
+            self._found.remember(request, known, weight_of(request, known))
+        if era != self.era:  # forgotten while it was read
+            self._known.forget(request)
+            self._found.forget(request)
+            return None
+        return known if trusted else None
 
     def asked(self, request: RegistryRequest[_T], timeout: float | None) -> Asked[_T]:
         """The question to ask now."""
@@ -177,6 +182,11 @@ class Asking:
     def attend(self, memory: Clears) -> None:
         """``forget`` clears it too, for as long as it lives."""
         self._memories.add(memory)
+
+    @property
+    def era(self) -> int:
+        """Another once all answers were put in doubt: what was asked for before is not to be remembered then."""
+        return self._known.era
 
     def forget(self) -> None:
         """All answers, in memory and in the file."""
@@ -248,7 +258,7 @@ class Asking:
         return means
 
     def _question(self, request: RegistryRequest[Any], lines: Means) -> Question:
-        found = self._found.get(request)
+        era, found = self.era, self._found.get(request)
         return Question(
             request=request,
             world=lines.world,
@@ -256,8 +266,8 @@ class Asking:
             emit=self._emit,
             wants=self._wants,
             known=partial(self._remembered, request),
-            settle=partial(self._settle, request),
-            at_hand=None if found is None else partial(self._fall_back, request, found),
+            settle=partial(self._settle, request, era),
+            at_hand=None if found is None else partial(self._fall_back, request, era, found),
             left=lambda: self._closed,
             access=lines.access,
         )
@@ -271,7 +281,11 @@ class Asking:
             return refusal
         return None
 
-    def _settle(self, request: RegistryRequest[Any], result: Answered | Failure, now: float) -> Answered | Failure:
+    def _settle(
+        self, request: RegistryRequest[Any], era: int, result: Answered | Failure, now: float
+    ) -> Answered | Failure:
+        if era != self.era:
+            return result
         known = self._known.get(request)
         before = known or self._found.get(request)
         if isinstance(result, Answered):
@@ -284,7 +298,7 @@ class Asking:
                     self._begin(self._stored.write)
             return result
         if before is not None and not result.by_registry:
-            return self._fall_back(request, before, result, now)
+            return self._fall_back(request, era, before, result, now) or result
         if known is not None and result.reason in ("not_found", "incompatible", "invalid"):
             self._changed(request, known, None, result.told, now)
         due = max(result.not_before, now + result.remembered_for * self._settings.refusal_cache_ttl)
@@ -303,16 +317,16 @@ class Asking:
         return request.bare(shared or body)
 
     def _fall_back(
-        self, request: RegistryRequest[Any], found: Remembered[Any], failure: Failure, now: float
-    ) -> Answered:
+        self, request: RegistryRequest[Any], era: int, found: Remembered[Any], failure: Failure, now: float
+    ) -> Answered | None:
         """What is on disk serves, as nobody has answered."""
+        if era != self.era:
+            return None
         if self._known.get(request) is None:
             self._remember(request, replace(found, due=now + self._until_next_try(request)))
             self._tell(
                 StoredIdEvent(
-                    call=0,
-                    operation=request.operation,
-                    asked=request.asked,
+                    **about(request),
                     schema_id=found.value.schema_id,
                     age=now - found.at,
                     reason=failure.told,
@@ -331,9 +345,7 @@ class Asking:
         self.forget()
         self._tell(
             IdChangedEvent(
-                call=0,
-                operation=request.operation,
-                asked=request.asked,
+                **about(request),
                 schema_id=known.value.schema_id,
                 new_id=new_id,
                 age=now - known.at,
@@ -342,18 +354,9 @@ class Asking:
         )
 
     def _remember(self, request: RegistryRequest[Any], known: Remembered[Any]) -> None:
-        self._known.remember(self._kept(request), known, self._weight(request, known))
+        self._known.remember(self._kept(request), known, weight_of(request, known))
         if known.due < FOR_EVER and self._watches(request):
             again.attend(self._again, known.due - self._clock.now())
-
-    def _weight(self, request: RegistryRequest[Any], known: Remembered[Any]) -> int:
-        """In characters, of what can be long."""
-        value, held = known.value, len(request.body or b"")
-        schema = getattr(value, "schema", None)
-        if type(schema) is not Schema:  # Confluent's may come back too
-            return held + len(repr(value))
-        more = (value.subject, schema.references, schema.metadata, schema.rule_set)
-        return held + len(schema.schema_str) + len(repr(more))
 
     def _watches(self, request: RegistryRequest[Any]) -> bool:
         """Whether its answer is asked for again though nobody asks: serializers hold it."""
@@ -379,13 +382,13 @@ class Asking:
         until = now + self._settings.total_timeout
         weight = self._known.weight(request)
         self._known.remember(request, replace(known, due=until), weight)
-        lines = self._here()
+        lines, era = self._here(), self.era
         asks = look_up_of(request) if request.asks_for_id else request
         request = replace(request, asked=asks.asked, operation=asks.operation)  # it may be bare
 
         def settle(result: Answered | Failure, then: float) -> Answered | Failure:
-            if isinstance(result, Answered):
-                return self._settle(request, result, then)
+            if isinstance(result, Answered) or era != self.era:
+                return self._settle(request, era, result, then)
             if result.reason == "not_found" and not request.ages:
                 self._changed(request, known, None, result.told, then)
             elif self._known.get(request) is not None:
@@ -395,9 +398,7 @@ class Asking:
             if request.ages:
                 self._tell(
                     StaleEvent(
-                        call=0,
-                        operation=request.operation,
-                        asked=request.asked,
+                        **about(request),
                         version=known.value.version,
                         age=then - known.at,
                         reason=result.told,

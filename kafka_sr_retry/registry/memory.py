@@ -30,9 +30,10 @@ class Memory(Generic[_K, _V]):
 
     Attributes:
         entries: what is remembered, always the same dict, to be read.
+        era: another after each ``clear``.
     """
 
-    __slots__ = ("__weakref__", "_added", "_capacity", "_most", "_weights", "entries", "get")
+    __slots__ = ("__weakref__", "_added", "_capacity", "_most", "_weights", "entries", "era", "get")
 
     def __init__(self, capacity: int, most: int = MOST_CHARACTERS) -> None:
         self.entries: dict[_K, _V] = {}
@@ -41,6 +42,7 @@ class Memory(Generic[_K, _V]):
         self._most = most
         self._weights: dict[_K, int] = {}
         self._added = 0
+        self.era = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -69,6 +71,7 @@ class Memory(Generic[_K, _V]):
         self._weights.pop(key, None)
 
     def clear(self) -> None:
+        self.era += 1
         self.entries.clear()
         self._weights.clear()
 

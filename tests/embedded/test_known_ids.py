@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,18 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from forking import ENV
 from waiting import LONG, until
 
-from kafka_sr_retry import AvroSerializer, RegisteredSchema, Schema, SchemaNotFoundError, SchemaRegistryClient
+from kafka_sr_retry import (
+    AvroSerializer,
+    RegisteredSchema,
+    Schema,
+    SchemaNotFoundError,
+    SchemaReference,
+    SchemaRegistryClient,
+)
 from kafka_sr_retry.events import Event, GiveUpEvent, IdChangedEvent, RefusalEvent, SuccessEvent
 from kafka_sr_retry.registry import again
 from kafka_sr_retry.testing import SchemaRegistryServer
-from kafka_sr_retry.testing.faults import answer, error, hang, html
+from kafka_sr_retry.testing.faults import Exchange, Fault, answer, error, hang, html
 
 ORDER = '{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}'
 REGISTER, LOOK_UP = "POST /subjects/orders-value/versions", "POST /subjects/orders-value"
@@ -278,3 +285,61 @@ def test_a_child_of_a_fork_asks_again_too(schema_registry: SchemaRegistryServer,
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKS), schema_registry.url, how]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3 * LONG, env=ENV)
     assert (done.stdout.split(), done.stderr) == (["True", "0"], "")
+
+
+def meanwhile(happens: Callable[[], object], then: Fault | None = None) -> Fault:
+    """An answer, before which something happens."""
+
+    def play(exchange: Exchange) -> None:
+        happens()
+        if then is None:
+            exchange.send(exchange.real_answer())
+        else:
+            then.play(exchange)
+
+    return Fault("meanwhile", play)
+
+
+def test_an_answer_that_was_put_in_doubt_on_its_way_is_not_remembered(producer: Producer) -> None:
+    serializer = producer.serializer()
+    (client,) = producer.clients
+    producer.registry.fail_next(meanwhile(client.clear_caches))
+    message = serializer({"id": 1}, CONTEXT)
+    assert not serializer.knows("orders")
+    assert serializer({"id": 1}, CONTEXT) == message
+    assert serializer.knows("orders")
+    assert producer.asked == [REGISTER, REGISTER]
+
+
+def test_what_was_learned_before_a_change_is_not_remembered_after_it(producer: Producer) -> None:
+    """The id is known, and the schemas that it refers to are on their way, when another subject's id has changed."""
+    producer.registry.register("item", '{"type":"record","name":"Item","fields":[]}')
+    cart = '{"type":"record","name":"Cart","fields":[{"name":"item","type":"Item"}]}'
+    serializer = producer.serializer(Schema(cart, "AVRO", [SchemaReference("Item", "item", 1)]))
+    (client,) = producer.clients
+    producer.registry.fail_next(meanwhile(client.clear_caches), matching=lambda request: request.method == "GET")
+    serializer({"item": {}}, CONTEXT)
+    assert not serializer.knows("orders")
+    producer.registry.fail_next(answer(200, b'{"id": 99}'), matching=lambda request: request.method == "POST")
+    message = serializer({"item": {}}, CONTEXT)
+    assert message is not None
+    assert message[:5] == b"\0\0\0\0\x63"
+
+
+def test_a_failed_look_up_does_not_bring_back_what_has_changed_meanwhile(producer: Producer) -> None:
+    serializer, sent = producer.serializer(), []
+    serializer({"id": 1}, CONTEXT)
+    (client,) = producer.clients
+
+    def changes() -> None:
+        client.clear_caches()
+        sent.append(serializer({"id": 1}, CONTEXT))
+
+    looks_up = lambda request: request.path == "/subjects/orders-value"  # noqa: E731
+    producer.registry.fail_next(answer(200, b'{"id": 99}'), matching=lambda request: not looks_up(request))
+    producer.registry.fail_next(meanwhile(changes, error(503)), matching=looks_up)
+    producer.later(DAY)
+    until(lambda: producer.told(GiveUpEvent) or len(producer.told(SuccessEvent)) == 3)
+    assert sent == [serializer({"id": 1}, CONTEXT)]
+    assert sent[0][:5] == b"\0\0\0\0\x63"
+    assert client.register_schema("orders-value", Schema(ORDER)) == 99
