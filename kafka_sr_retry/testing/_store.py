@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kafka_sr_retry.avro.compatibility import parse
+
 from ._compatibility import Texts, incompatibilities
 from ._messages import compact
 
@@ -456,3 +458,4 @@ def _parse_avro(text: str, referenced: Sequence[str]) -> None:
             parse_schema(json.loads(schema), named_schemas=names)
         except (SchemaParseException, LookupError, TypeError, AttributeError) as error:
             raise ValueError(str(error)) from error
+    parse(text, referenced)  # fastavro takes more than registries do

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -153,6 +154,68 @@ def test_a_clash_names_version_and_direction() -> None:
 def test_what_is_no_schema_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse(text)
+
+
+REFUSED = {
+    "aliases of a field": (record(field("int", aliases=1)), "aliases is no list"),
+    "an alias of a field": (record(field("int", aliases=[1])), "1 is no text"),
+    "aliases of a type": (record(aliases=None), "aliases is no list"),
+    "an alias of a type": (record(aliases=["a b"]), "'a b' is no name"),
+    "numbers for symbols": ({**COLOUR, "symbols": [1, 2]}, "1 is no text"),
+    "a text for symbols": ({**COLOUR, "symbols": "AB"}, "symbols is no list"),
+    "a symbol that is no name": ({**COLOUR, "symbols": ["A-B"]}, "'A-B' is no name"),
+    "a symbol twice": ({**COLOUR, "symbols": ["A", "A"]}, "the symbol A is there twice"),
+    "a default that is no symbol": ({**COLOUR, "default": "X"}, "the enum's default X is none of its symbols"),
+    "a size below 0": ({**FOUR, "size": -1}, "the size of Four"),
+    "a size that is a text": ({**FOUR, "size": "4"}, "the size of Four"),
+    "a size that is true": ({**FOUR, "size": True}, "the size of Four"),
+    "a size with a fraction": ({**FOUR, "size": 4.0}, "the size of Four"),
+    "a branch twice": (["int", "int"], "the branch int is there twice"),
+    "two arrays": ([{"type": "array", "items": of} for of in ("int", "long")], "the branch array is there twice"),
+    "a type and its name": ([FOUR, "Four"], "the branch Four is there twice"),
+    "a union in a union": (["int", ["long"]], "a union stands in a union"),
+    "a union for a type's type": ({"type": ["int"]}, "is no text"),
+    "a field twice": (record(field("int"), field("long")), "the field f is there twice"),
+    "a field's name with a space": (record(field("int", "a b")), "'a b' is no name"),
+    "a field's name with a dot": (record(field("int", "a.b")), "'a.b' is no name"),
+    "a number for a field's name": (record(field("int", 1)), "1 is no text"),  # type: ignore[arg-type]
+    "a field's order": (record(field("int", order="up")), "the order of field f"),
+    "fields that are no list": ({**record(), "fields": {}}, "fields is no list"),
+    "a name with slashes": (record(name="E/../x"), "'/x' is no name"),
+    "a name with a digit in front": (record(name="1E"), "'1E' is no name"),
+    "half a character": (record(name="R\ud800"), "is no name"),
+    "a letter of two UTF-16 units": (record(name="\U0001d400"), "is no name"),
+    "a number for a name": (record(name=1), "1 is no text"),
+    "Avro's own name": ({"type": "record", "name": "int", "fields": []}, "a type of one's own is called int"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_java_refuses_is_a_value_error(case: str) -> None:
+    schema, words = REFUSED[case]
+    with pytest.raises(ValueError, match=re.escape(words)):
+        parse(json.dumps(schema))
+
+
+TAKEN = {
+    "any alias of a field": record(field("int", aliases=["x y"])),
+    "names of other alphabets": record(field("int", "größe٣"), name="Größe"),
+    "no symbols": {**COLOUR, "symbols": []},
+    "an enum's default that is no text": {**COLOUR, "default": 1},
+    "no bytes": {**FOUR, "size": 0},
+    "no branches": [],
+    "branches of one short name": [FOUR, {**FOUR, "name": "x.Four"}],
+    "a namespace of Java 1.11": record(namespace="my-company.a b"),
+    "a namespace that is no text": record(namespace=1),
+    "an order in capitals": record(field("int", order="Ascending")),
+    "an alias of another field's name": record(field("int", aliases=["g"]), field("int", "g")),
+    "an empty namespace's int": record(name="x.int"),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_what_java_takes_is_a_schema(case: str) -> None:
+    parse(json.dumps(TAKEN[case]))
 
 
 def nested(levels: int) -> str:
