@@ -399,6 +399,28 @@ def test_a_dry_run_registers_nothing(registry: SchemaRegistryServer) -> None:
     assert not registry.registrations
 
 
+NONE: dict[str, Any] = {
+    "a default of another type": record("G", ({"name": "a", "type": "int", "default": "x"},)),
+    "a symbol twice": {"type": "enum", "name": "E", "symbols": ["A", "A"]},
+    "a default that is no symbol": {"type": "enum", "name": "E", "symbols": ["A"], "default": "B"},
+    "a branch twice": ["int", "int"],
+    "a field twice": record("G", ({"name": "a", "type": "int"},), ({"name": "a", "type": "int"},)),
+    "a field's name": record("G", ({"name": "a b", "type": "int"},)),
+    "a type's name": record("E/../x"),
+    "a size": {"type": "fixed", "name": "F", "size": -1},
+}
+
+
+@pytest.mark.parametrize("case", NONE)
+def test_what_the_registry_refuses_is_refused_without_it(registry: SchemaRegistryServer, case: str) -> None:
+    Path("old").mkdir()
+    write("a.avsc", NONE[case])
+    for way in (("--dry-run",), ("--offline", "--against", "old"), ()):
+        assert results("--subject", "s", *way, "a.avsc", exit_code=1) == {"a.avsc": "failed"}, way
+    assert "422" in str(document("--subject", "s", "a.avsc", exit_code=1)["files"][0]["why"])
+    assert not subjects(registry)
+
+
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_json_tells_what_was_done(registry: SchemaRegistryServer, dry: tuple[str, ...]) -> None:
     told = document("--topic", "t", *dry, write("a.avsc", record("A")))
@@ -479,6 +501,29 @@ def test_offline_what_is_no_schema_is_told() -> None:
         "--offline", "--against", "old", "--topic", "t", write("r.avsc", record("R", "nope")), exit_code=1
     ).values()
     assert why.startswith("no Avro schema")
+
+
+def test_offline_a_schema_that_is_none_stops_no_other() -> None:
+    """An earlier version is read as strictly as a new one: what is compared later must be there."""
+    colour = {"type": "enum", "name": "Colour", "symbols": ["RED"]}
+    write("old/Aliased/1.avsc", record("Aliased", ({"name": "a", "type": "int", "aliases": 1},)))
+    write("old/Colour/1.avsc", {**colour, "symbols": [1, 2]})
+    write("new/aliased.avsc", record("Aliased", "int"))
+    write("new/colour.avsc", colour)
+    write("new/good.avsc", record("Good"))
+    write("new/odd.avsc", record("R\ud800"))
+    write("new/half.avsc", record("Good", namespace="\ud800"))
+    options = ("--offline", "--against", "old", "--compatibility", "FULL", *RECORDS, "new")
+    assert whys(*options, exit_code=1) == {
+        "new/aliased.avsc": "an earlier version cannot be read: aliases is no list",
+        "new/colour.avsc": "an earlier version cannot be read: 1 is no text",
+        "new/good.avsc": None,
+        "new/half.avsc": "'\\ud800.Good' cannot be a subject's name",
+        "new/odd.avsc": "'R\\ud800' cannot be a subject's name",
+    }
+    assert "5 files: 1 new subject, 4 failed." in run(*options, exit_code=1).stdout
+    (why,) = whys("--offline", "--against", "old", "--subject", "s", "new/odd.avsc", exit_code=1).values()
+    assert why.startswith("no Avro schema: 'R\\ud800' is no name")
 
 
 # -- a registry that is not well -----------------------------------------------------------------

@@ -5,6 +5,7 @@ plan.py      which subject each has, what it refers to, in which order they go
 run.py       all of them, as many at once as there can be, and the clean end when interrupted
 deploy.py    one of them at a registry, or a dry run of it
 offline.py   one of them against a folder of earlier versions
+judging.py   what these two have in common
 outcome.py   what came of it
 words.py     an incompatibility in words; screen.py: how all is shown
 """

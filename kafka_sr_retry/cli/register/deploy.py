@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from kafka_sr_retry.avro.compatibility import LEVELS, Clash, Type, clashes, pars
 from kafka_sr_retry.errors import ConfigurationError, one_line
 from kafka_sr_retry.registry.request import RegistryRequest
 
+from .judging import guarded, new_schema
 from .outcome import Outcome
 from .plan import Planned, Reference, beneath
 
@@ -51,20 +52,10 @@ class Deployment:
         self._only_there: dict[str, RegisteredSchema | None] = {}
 
     def register(self, planned: Planned, done: Mapping[int, Outcome]) -> Outcome:
-        return self._guarded(planned, partial(self._register, planned, done))
+        return guarded(planned, partial(self._register, planned, done))
 
     def try_out(self, planned: Planned, done: Mapping[int, Outcome]) -> Outcome:
-        return self._guarded(planned, partial(self._try_out, planned, done))
-
-    def _guarded(self, planned: Planned, work: Any) -> Outcome:
-        try:
-            outcome: Outcome = work()
-        except (SchemaRegistryError, ConfigurationError) as error:
-            words, _, _ = str(error).partition(" Nothing was sent to Kafka")  # that is for producers
-            return Outcome(planned, "failed", why=one_line(words, 1000))
-        except Exception as error:  # noqa: BLE001 one file's trouble stops no other
-            return Outcome(planned, "failed", why=one_line(f"{type(error).__name__}: {error}", 400))
-        return outcome
+        return guarded(planned, partial(self._try_out, planned, done))
 
     def _register(self, planned: Planned, done: Mapping[int, Outcome]) -> Outcome:
         subject, schema = str(planned.subject), self._schema(planned, done)
@@ -108,7 +99,7 @@ class Deployment:
     def _judge(self, planned: Planned, latest: RegisteredSchema | None) -> Outcome:
         """By our own rules, where the registry cannot be asked."""
         try:
-            self._parsed(planned)
+            self._read(planned, new_schema)
         except ValueError as error:
             return Outcome(planned, "failed", why=f"no Avro schema: {one_line(str(error), 300)}")
         if latest is None:
@@ -223,7 +214,7 @@ class Deployment:
             found += [*self._texts(there, seen), there.schema_str]
         return found
 
-    def _parsed(self, planned: Planned) -> Type:
+    def _read(self, planned: Planned, how: Callable[[str, Collection[str]], Type] = parse) -> Type:
         texts: list[str] = []
         for each in (*beneath(planned, self._plan), planned):
             for reference in each.references:
@@ -231,23 +222,23 @@ class Deployment:
                     there = self._known(reference)[1].schema
                     texts += [*self._texts(there), there.schema_str]
             texts.append(each.file.text)
-        return parse(texts[-1], dict.fromkeys(texts[:-1]))
+        return how(texts[-1], list(dict.fromkeys(texts[:-1])))
 
     def _clashes(self, planned: Planned, latest: RegisteredSchema | None, level: str | None) -> list[Clash]:
         if latest is None or level is None:
             return []
         newest = latest.version or 1
-        earlier = [(newest, self._read(latest))]
+        earlier = [(newest, self._read_earlier(latest))]
         oldest = max(1, newest - _MOST_VERSIONS + 1) if level.endswith("_TRANSITIVE") else newest
         for number in range(newest - 1, oldest - 1, -1):
             try:
                 there = self._client.get_version(str(planned.subject), number, **self._ask)
             except SchemaNotFoundError:
                 continue  # deleted
-            earlier.insert(0, (number, self._read(there)))
-        return list(clashes(self._parsed(planned), earlier, level))
+            earlier.insert(0, (number, self._read_earlier(there)))
+        return list(clashes(self._read(planned), earlier, level))
 
-    def _read(self, there: RegisteredSchema) -> Type:
+    def _read_earlier(self, there: RegisteredSchema) -> Type:
         if there.schema.schema_type != "AVRO":
             raise ValueError("no Avro schema")
         return parse(there.schema.schema_str, self._texts(there.schema))

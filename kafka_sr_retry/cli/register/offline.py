@@ -6,14 +6,15 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from kafka_sr_retry.avro.compatibility import Type, clashes, parse
-from kafka_sr_retry.avro.encoder import AvroSchema
 from kafka_sr_retry.errors import ConfigurationError, one_line
 
 from .files import SchemaFile, read
+from .judging import guarded, new_schema
 from .outcome import Outcome
 from .plan import Planned, beneath
 
@@ -43,14 +44,16 @@ class Offline:
         self._uses = {file.text: file.uses for file in (*(p.file for p in plan), *self._earlier.values())}
 
     def judge(self, planned: Planned, _done: Mapping[int, Outcome]) -> Outcome:
-        versions = self._versions(planned)
+        return guarded(planned, partial(self._judge, planned))
+
+    def _judge(self, planned: Planned) -> Outcome:
         texts = [*self._only_earlier(planned), *(each.file.text for each in beneath(planned, self._plan))]
         text = planned.file.text
         try:
-            AvroSchema(text, texts)
-            new = parse(text, texts)
-        except (ValueError, RecursionError) as error:
+            new = new_schema(text, texts)
+        except ValueError as error:
             return Outcome(planned, "failed", why=f"no Avro schema: {one_line(str(error), 300)}")
+        versions = self._versions(planned)
         for number, version in enumerate(versions, 1):
             if not version.wrong and json.loads(version.text) == json.loads(text):
                 return Outcome(planned, "unchanged", number, level=self._level)
@@ -58,7 +61,7 @@ class Offline:
             return Outcome(planned, "new subject", 1, level=self._level)
         try:
             found = list(clashes(new, [(version.path, self._parsed(version)) for version in versions], self._level))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             return Outcome(planned, "failed", why=f"an earlier version cannot be read: {one_line(str(error), 300)}")
         if found:
             return Outcome(planned, "incompatible", why="it may not follow", level=self._level, clashes=found)

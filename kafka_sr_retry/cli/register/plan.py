@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
-from kafka_sr_retry.errors import ConfigurationError
+from kafka_sr_retry.errors import ConfigurationError, one_line
+from kafka_sr_retry.schema import is_subject
 
 from .files import SchemaFile, by_name
 
@@ -101,6 +102,8 @@ def plan(files: Sequence[SchemaFile], subjects: Subjects) -> list[Planned]:
     for draft, subject in zip(drafts, named_after, strict=True):
         if subject is None and not draft.wrong:
             draft.wrong = "the schema has no name to call its subject by: give --subject, or --topic alone"
+        elif subject is not None and not is_subject(subject):
+            draft.wrong = draft.wrong or one_line(f"{subject!r} cannot be a subject's name", 300)
     _refuse_equals(drafts, named_after)
     return _ordered(drafts, named_after)
 
