@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,31 @@ def test_a_block_ends_it_and_gives_back_what_was(schema_registry: SchemaRegistry
         with pytest.raises(RegistryUnavailableError):
             client.register_schema("orders-value", TEXT)
     assert len(schema_registry.registrations) <= 2
+
+
+def test_blocks_that_overlap_end_in_any_order() -> None:
+    """As those of two threads, which may be between making one and entering it."""
+    one, two = set_testing(), set_testing()
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(one)
+        second.enter_context(two)
+        first.close()
+        assert is_testing()
+        second.close()
+        assert not is_testing()
+        second.enter_context(two)
+        assert is_testing()
+
+
+def test_a_plain_call_within_a_block_ends_with_it() -> None:
+    set_testing()
+    try:
+        with set_testing():
+            set_testing(False)
+            assert not is_testing()
+        assert is_testing()
+    finally:
+        set_testing(False)
 
 
 def test_an_attempt_that_hangs_takes_its_time(schema_registry: SchemaRegistryServer, no_waits: None) -> None:
