@@ -350,6 +350,31 @@ def test_circles_and_doubles_are_refused(registry: SchemaRegistryServer) -> None
     assert subjects(registry) == ["G"]
 
 
+def test_what_is_read_with_two_types_of_one_name_is_refused(registry: SchemaRegistryServer) -> None:
+    """Each may be registered, but not what refers to both."""
+    inner = record("M", "int", namespace="n1")
+    write("a.avsc", record("A", inner))
+    write("b.avsc", record("B", record("M", "string", namespace="n1")))
+    write("c.avsc", record("C", "A", "B"))
+    write("d.avsc", record("D", "A", record("M", "long", namespace="n1")))
+    write("e.avsc", record("E", {**inner, "doc": "the same"}))
+    write("f.avsc", record("F", "A", "E"))
+    write("g.avsc", record("G", "C"))
+    write("h.avsc", record("H", "M", namespace="n1"))
+    found = whys(*RECORDS, ".", exit_code=1)
+    assert found.pop("./g.avsc")
+    assert found == {
+        "./a.avsc": None,
+        "./b.avsc": None,
+        "./c.avsc": "it is read with two types n1.M, which differ: ./a.avsc and ./b.avsc",
+        "./d.avsc": "it is read with two types n1.M, which differ: ./a.avsc and ./d.avsc",
+        "./e.avsc": None,
+        "./f.avsc": None,
+        "./h.avsc": "it refers to n1.M, which more than one file defines: ./a.avsc and ./b.avsc",
+    }
+    assert subjects(registry) == ["A", "B", "E", "F"]
+
+
 WRONG = [
     ((), "which subject? Give --topic or --subject"),
     (("--topic", "t", "--subject", "s"), "give one"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kafka_sr_retry.avro.compatibility import PRIMITIVES
@@ -25,7 +25,7 @@ class SchemaFile:
         text: of the schema; empty where it cannot be read.
         wrong: why it cannot be read, or empty.
         name: full name of its outermost type, where that has one.
-        defines: full names of all its types.
+        defines: all its types, by their full names.
         uses: for each type that it uses and does not define, its possible full names, the likeliest first.
     """
 
@@ -34,7 +34,7 @@ class SchemaFile:
     text: str = ""
     wrong: str = ""
     name: str | None = None
-    defines: tuple[str, ...] = ()
+    defines: Mapping[str, Any] = field(default_factory=dict)
     uses: tuple[tuple[str, ...], ...] = ()
 
 
@@ -76,8 +76,8 @@ def _file(path: str, within: str) -> SchemaFile:
         names = _Names()
         names.of(schema, "")
         name = names.full(schema) if isinstance(schema, dict) else None
-        uses = tuple(dict.fromkeys(use for use in names.uses if not set(use) & set(names.defines)))
-        return SchemaFile(told, within, text, name=name, defines=tuple(names.defines), uses=uses)
+        uses = tuple(dict.fromkeys(use for use in names.uses if names.defines.keys().isdisjoint(use)))
+        return SchemaFile(told, within, text, name=name, defines=names.defines, uses=uses)
     except json.JSONDecodeError as error:
         wrong = f"no JSON: {error.msg}, line {error.lineno}, column {error.colno}"
     except UnicodeDecodeError:
@@ -121,7 +121,7 @@ class _Names:
     """The named types of one schema."""
 
     def __init__(self) -> None:
-        self.defines: list[str] = []
+        self.defines: dict[str, Any] = {}
         self.uses: list[tuple[str, ...]] = []
 
     def of(self, schema: Any, space: str) -> None:
@@ -140,7 +140,7 @@ class _Names:
             name = self.full(schema, space)
             if name is None:
                 raise ValueError(f"the {schema['type']}'s name is missing or no text")
-            self.defines.append(name)
+            self.defines[name] = {key: schema[key] for key in schema if key not in ("name", "namespace", "doc")}
             for each in schema["fields"] if schema["type"] in ("record", "error") else ():
                 self.of(each["type"], name.rpartition(".")[0])
         else:
@@ -164,7 +164,7 @@ def by_name(files: Iterable[SchemaFile]) -> dict[str, list[SchemaFile]]:
             found.setdefault(file.name, []).append(file)
     outermost = set(found)
     for file in files:
-        for name in dict.fromkeys(file.defines):
+        for name in file.defines:
             if name not in outermost:
                 found.setdefault(name, []).append(file)
     return found

@@ -105,6 +105,7 @@ def plan(files: Sequence[SchemaFile], subjects: Subjects) -> list[Planned]:
         elif subject is not None and not is_subject(subject):
             draft.wrong = draft.wrong or one_line(f"{subject!r} cannot be a subject's name", 300)
     _refuse_equals(drafts, named_after)
+    _refuse_doubles(drafts)
     return _ordered(drafts, named_after)
 
 
@@ -135,6 +136,31 @@ def _refuse_equals(drafts: list[_Draft], subjects: Sequence[str | None]) -> None
         if subject is not None and count[subject] > 1 and not draft.wrong:
             others = [d.file.path for d, s in zip(drafts, subjects, strict=True) if s == subject and d is not draft]
             draft.wrong = f"{others[0]} has the same subject, {subject}: which of them is it?"
+
+
+def _refuse_doubles(drafts: list[_Draft]) -> None:
+    """What a file refers to is read with it, and has one meaning for each name."""
+    definers: dict[str, list[int]] = {}
+    for number, draft in enumerate(drafts):
+        for name in draft.file.defines:
+            definers.setdefault(name, []).append(number)
+    doubles = {
+        name: numbers
+        for name, numbers in definers.items()
+        if any(drafts[n].file.defines[name] != drafts[numbers[0]].file.defines[name] for n in numbers)
+    }
+    for number, draft in enumerate(drafts if doubles else ()):
+        read, left = {number}, [number]
+        while left:
+            more = {r.file for r in drafts[left.pop()].references if r.file is not None} - read
+            read |= more
+            left += more
+        for name, numbers in doubles.items():
+            first, *others = [n for n in numbers if n in read] or [number]
+            for other in others:
+                if drafts[other].file.defines[name] != drafts[first].file.defines[name] and not draft.wrong:
+                    both = f"{drafts[first].file.path} and {drafts[other].file.path}"
+                    draft.wrong = f"it is read with two types {name}, which differ: {both}"
 
 
 def _ordered(drafts: list[_Draft], subjects: Sequence[str | None]) -> list[Planned]:
