@@ -319,11 +319,12 @@ def test_paths_that_are_no_files(registry: SchemaRegistryServer) -> None:
     os.mkfifo("pipe")
     write("loop/readme.md", {})
     write("loop/a.avsc", record("A"))
-    found = whys(*RECORDS, "missing.avsc", "nothing", "pipe", "loop", "loop/a.avsc", exit_code=1)
+    found = whys(*RECORDS, "missing.avsc", "nothing", "pipe", "-", "loop", "loop/a.avsc", exit_code=1)
     assert found == {
         "missing.avsc": "it cannot be read: No such file or directory",
         "nothing": "the folder holds no .avsc file",
         "pipe": "this is no regular file",
+        "-": "it cannot be read: No such file or directory",
         "loop/a.avsc": None,
     }
 
@@ -444,6 +445,18 @@ def test_what_the_registry_refuses_is_refused_without_it(registry: SchemaRegistr
         assert results("--subject", "s", *way, "a.avsc", exit_code=1) == {"a.avsc": "failed"}, way
     assert "422" in str(document("--subject", "s", "a.avsc", exit_code=1)["files"][0]["why"])
     assert not subjects(registry)
+
+
+def test_what_is_well_is_not_red(registry: SchemaRegistryServer) -> None:
+    write("a.avsc", record("A"))
+    colours = {"env": {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"}}
+    red, command = "\x1b[1;31m", ["register", "--topic", "t", "--dry-run", "a.avsc"]
+    told = CliRunner().invoke(app, command, **colours).stdout
+    assert "1 new subject." in told
+    assert "\x1b[" in told
+    assert red not in told
+    write("a.avsc", record("A", "nope"))
+    assert red in CliRunner().invoke(app, command, **colours).stdout
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])

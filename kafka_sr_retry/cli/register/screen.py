@@ -116,7 +116,7 @@ class Screen:
         parts = [_counted(count[result], result) for result in RESULTS if count[result]]
         files = f"{len(report.outcomes)} file{'' if len(report.outcomes) == 1 else 's'}"
         begin = "Interrupted. " if report.interrupted else ""
-        line = Text(begin, "bold red")
+        line = Text.assemble((begin, "bold red"))
         line.append(f"{files}: {', '.join(parts)}.", "bold green" if report.is_good else "bold red")
         if _ENDINGS[report.kind]:
             line.append(f" {_ENDINGS[report.kind]}")
