@@ -35,7 +35,7 @@ class KafkaMockCluster:
 
     def close(self) -> None:
         """End the brokers, with all their messages."""
-        self._holder = None
+        self._holder, self._bootstrap_servers = None, ""
 
     def __enter__(self) -> KafkaMockCluster:
         return self.start()
@@ -45,14 +45,19 @@ class KafkaMockCluster:
 
     @property
     def bootstrap_servers(self) -> str:
-        """``host:port`` of each broker, with commas between them; empty until it was started."""
+        """``host:port`` of each broker, with commas between them; empty while it does not run."""
         return self._bootstrap_servers
 
     def messages(self, topic: str, registry: SchemaRegistryServer) -> list[ReceivedMessage]:
         """All messages that ``topic`` has now, decoded with the schemas of ``registry``; see `read_messages`.
 
         A producer's are there once it has flushed. Of each partition the brokers keep the last 5 MB.
+
+        Raises:
+            RuntimeError: the cluster is not started, or closed.
         """
+        if not self._bootstrap_servers:
+            raise RuntimeError("KafkaMockCluster does not run: start() it, and read its messages before it is closed")
         from .reading import read_messages
 
         return read_messages(self._bootstrap_servers, topic, registry)

@@ -6,10 +6,11 @@ import asyncio
 import subprocess
 import sys
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
-from kafka_sr_retry.testing import KafkaMockCluster
+from kafka_sr_retry.testing import KafkaMockCluster, SchemaRegistryServer
 
 
 def consume(bootstrap_servers: str, topic: str) -> bytes | None:
@@ -21,6 +22,16 @@ def consume(bootstrap_servers: str, topic: str) -> bytes | None:
     value = message.value()
     assert value is None or isinstance(value, bytes)
     return value
+
+
+def test_a_cluster_that_does_not_run_says_so_at_once(schema_registry: SchemaRegistryServer) -> None:
+    cluster = KafkaMockCluster()
+    for _ in range(2):
+        assert cluster.bootstrap_servers == ""
+        with pytest.raises(RuntimeError, match="does not run"):
+            cluster.messages("orders", schema_registry)
+        with cluster:
+            assert cluster.messages("orders", schema_registry) == []
 
 
 def test_confluents_clients(kafka_cluster: KafkaMockCluster) -> None:
