@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -169,6 +170,19 @@ def test_a_port_that_is_taken_is_told(option: str, off: int, words: list[str]) -
     assert f"is taken: give another with {option}, or 0 for any\n" in done.stderr
 
 
+def test_the_last_port_is_for_one_node() -> None:
+    """It may be another program's: then that is told, and not that there is no such port."""
+    with socket.socket() as other:
+        with suppress(OSError):
+            other.bind(("127.0.0.1", 65535))
+            other.listen()
+        for nodes, told in (("1", "port 65535 is taken"), ("2", "has no next port for the second node")):
+            command = [*SERVE, "--kafka-port", "0", "--registry-port", "65535", "--nodes", nodes]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=LONG)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert told in done.stderr
+
+
 def test_where_the_usual_port_is_taken_there_is_another() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
@@ -269,6 +283,7 @@ def test_faults_in_words(words: str, faults: list[str]) -> None:
         ("kill-leader", "needs --nodes 2 and is for a server that runs: curl -d kill_leader"),
         ("503:0", "how often, 1 to 10000"),
         ("503:99999999999999999999", "how often, 1 to 10000"),
+        ("503:000001999999", "how often, 1 to 10000"),
         ("503:", "how often, 1 to 10000"),
         ("200", "neither an HTTP status from 400 to 599"),
         ("50003=1", "takes no value"),

@@ -35,7 +35,7 @@ def serve(
         int | None,
         typer.Option(
             min=0,
-            max=65534,
+            max=65535,
             metavar="PORT",
             help="0: any. The second node has the next.",
             show_default="8081, or any if it is taken",
@@ -67,4 +67,7 @@ def serve(
     except (FaultError, TopicError) as error:
         say(str(error))
         raise typer.Exit(2) from None
+    if nodes == 2 and registry_port == 65535:
+        say("--registry-port 65535 has no next port for the second node")
+        raise typer.Exit(2)
     raise typer.Exit(run(wanted))

@@ -61,10 +61,11 @@ def _one(words: str, switches: Collection[str]) -> Planned:
     rest, colon, times = words.partition(":")
     name, equals, value = rest.partition("=")
     always = times == "always"
-    if colon and not always and not (times.isascii() and times.isdigit() and 1 <= int(times[:6]) <= _MOST):
+    count = int(times) if len(times) < 6 and times.isascii() and times.isdigit() else 0
+    if colon and not always and not 1 <= count <= _MOST:
         raise FaultError(f"{words!r}: behind the colon stands how often, 1 to {_MOST}, or always")
     fault = _fault(words, name.replace("-", "_"), value if equals else None, switches)
-    return Planned(words, fault, None if always else int(times or 1))
+    return Planned(words, fault, None if always else count or 1)
 
 
 def _fault(words: str, name: str, value: str | None, switches: Collection[str]) -> Fault:
