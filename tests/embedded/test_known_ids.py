@@ -195,6 +195,22 @@ def test_a_given_id_is_never_asked_about(producer: Producer) -> None:
     assert producer.asked == ["POST /subjects/others-value/versions"]
 
 
+def test_a_latest_version_is_not_looked_up(producer: Producer) -> None:
+    """It is asked for anew after a time of its own, and without one never."""
+    producer.registry.register("orders-value", ORDER)
+    others = producer.serializer()
+    latest = {"auto.register.schemas": False, "use.latest.version": True}
+    serializer = AvroSerializer(producer.clients[0], None, conf=latest)
+    message = serializer({"id": 1}, CONTEXT)
+    others({"id": 1}, SerializationContext("others", MessageField.VALUE))
+    producer.later(10 * DAY)
+    until(lambda: "POST /subjects/others-value" in producer.asked)
+    assert serializer({"id": 1}, CONTEXT) == message
+    assert [asked for asked in producer.asked if "orders-value" in asked] == [
+        "GET /subjects/orders-value/versions/latest"
+    ]
+
+
 def test_many_ids_are_not_asked_for_at_once(producer: Producer) -> None:
     serializer = producer.serializer()
     serializer.warm_up([f"t{number}" for number in range(40)])
