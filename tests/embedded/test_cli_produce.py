@@ -22,7 +22,7 @@ from fastavro import parse_schema, schemaless_reader
 from typer.testing import CliRunner, Result
 
 from kafka_sr_retry.cli.app import app
-from kafka_sr_retry.cli.produce.account import Account, Counts, Failure, Token
+from kafka_sr_retry.cli.produce.account import Account, CannotResume, Counts, Failure, State, Token
 from kafka_sr_retry.cli.produce.reading import Batch
 from kafka_sr_retry.testing import KafkaMockCluster, SchemaRegistryServer, error, no_leader, reset
 
@@ -431,9 +431,55 @@ def test_errors_go_on_behind_a_line_that_a_kill_has_cut(stand: Stand) -> None:
 
 def test_a_file_that_is_read_is_not_written(stand: Stand) -> None:
     path = stand.file("in.jsonl", some(3))
+    linked = stand.folder / "linked.jsonl"
+    linked.hardlink_to(path)
+    config = stand.file("producer.properties", "linger.ms=5\n")
+    other = stand.file("other.avsc", '"long"')
+    certificate = stand.file("ca.pem", "")
+    given = ("--config", config, "--reference", stand.folder / "reading.avsc", "--key-schema", other)
+    given = (*given, "--key-field", "count", "-X", f"ssl.ca.location={certificate}", path)
+    stand.file("reading.avsc", READING)
     for option in ("--errors", "--resume"):
-        assert stand.run(option, path, path).exit_code == 2
+        for written in (path, linked, config, other, certificate, stand.folder / "reading.avsc"):
+            before = written.read_bytes()
+            result = stand.run(option, written, *given)
+            assert (result.exit_code, written.read_bytes()) == (2, before)
+            assert "are the same file" in result.stderr
+
+
+def test_a_file_of_the_standard_streams_is_not_written(stand: Stand) -> None:
+    path = stand.file("in.jsonl", some(3))
+    for option in ("--errors", "--resume"):
+        with path.open("rb") as file:
+            process = stand.start(option, path, stdin=file)
+            _, err = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert b"and the standard input are the same file" in err
     assert path.read_text() == some(3)
+    assert stand.summary("--errors", os.devnull, path, exit_code=0)["delivered"] == 3
+
+
+def test_errors_and_state_are_two_files(stand: Stand) -> None:
+    path, state = stand.file("in.jsonl", some(3)), stand.folder / "state"
+    assert stand.run("--errors", state, "--resume", state, path).exit_code == 2
+    assert not state.exists()
+
+
+def test_a_state_is_written_beside_no_other_file(stand: Stand) -> None:
+    """Whatever the names are."""
+    state, errors = stand.folder / "state", stand.folder / "state.new"
+    path = stand.file("in.jsonl", some(3) + "x\n")
+    stand.summary("--errors", errors, "--resume", state, path, exit_code=1)
+    assert json.loads(errors.read_text())["line"] == 4
+    assert {each.name for each in stand.folder.iterdir()} == {"in.jsonl", "reading.avsc", "state", "state.new"}
+
+
+def test_a_state_that_cannot_be_written_leaves_nothing_behind(stand: Stand) -> None:
+    state = State(stand.folder / "state", "t")
+    state.path.mkdir()
+    with pytest.raises(CannotResume, match="cannot be written"):
+        state.write()
+    assert list(stand.folder.iterdir()) == [state.path]
 
 
 def test_another_input_is_refused(stand: Stand) -> None:

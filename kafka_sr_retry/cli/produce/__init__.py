@@ -178,7 +178,19 @@ def produce(
         conf = given.configuration(config.read() if config else "", assignment or [], os.environ)
         rules = Rules(form.value, bytes_as.value, utc)
         task = Task(
-            topic, path, conf, schema, key_schema, reference or [], rules, shape, delimiter, partition, errors, resume
+            topic,
+            path,
+            config.name if config else None,
+            conf,
+            schema,
+            key_schema,
+            reference or [],
+            rules,
+            shape,
+            delimiter,
+            partition,
+            errors,
+            resume,
         )
         outcome = run(task, shown)
     except SchemaRegistryError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -148,15 +149,17 @@ class State:
 
     def write(self) -> None:
         self.digest = self.hash.hexdigest()
-        new = self.path.with_name(f"{self.path.name}.new")
+        new = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
         try:
-            with open(new, "w", encoding="utf-8") as file:
+            with open(new, "x", encoding="utf-8") as file:
                 json.dump({"topic": self.topic, "lines": self.lines, "digest": self.digest}, file)
                 file.write("\n")
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self.path)
         except OSError as error:
+            with suppress(OSError):
+                new.unlink()
             raise CannotResume(f"{self.path} cannot be written: {error.strerror}") from None
 
 

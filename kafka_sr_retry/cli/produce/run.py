@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
+import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -30,6 +32,9 @@ from .sending import DEFAULTS, OURS, Sender
 _KEEP = 1.0
 """Seconds between two writings of the state."""
 
+_OF_FILES = (".location", ".file", ".keytab")
+"""Ends of the keys whose values are files that are read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -37,6 +42,7 @@ class Task:
 
     Attributes:
         file: ``None`` for the standard input.
+        config: the name of a file that ``conf`` comes from.
         conf: a producer's dict.
         key_schema: ``None`` for keys that are texts.
         resume: the state's file.
@@ -44,6 +50,7 @@ class Task:
 
     topic: str
     file: str | None
+    config: str | None
     conf: Mapping[str, Any]
     schema: Path
     key_schema: Path | None
@@ -165,13 +172,28 @@ def _producer(task: Task) -> Producer:
 
 
 def _refuse_same(task: Task) -> None:
-    """What is written must be none of what is read."""
-    read = [path for path in (task.file, task.schema, task.key_schema, *task.references) if path is not None]
-    written = [path for path in (task.errors, task.resume) if path is not None]
-    for path in written:
-        for other in [*read, *written]:
-            if other is not path and Path(other).resolve() == path.resolve():
-                raise ConfigurationError(f"{path} is given twice: it would be read and written", "errors")
+    """What is written must be none of what is read, by whatever name, and nothing else that is written."""
+    given = [
+        *(("the standard input", 0), ("the standard output", 1), ("the standard error", 2)),
+        *(("the input", task.file), ("--config", task.config)),
+        *(("--schema", task.schema), ("--key-schema", task.key_schema)),
+        *(("--reference", path) for path in task.references),
+        *((name, value) for name, value in task.conf.items() if name.endswith(_OF_FILES) and type(value) is str),
+    ]
+    known = {_identity(each): name for name, each in given if each is not None}
+    for name, path in (("--resume", task.resume), ("--errors", task.errors)):
+        other = name if path is None else known.setdefault(_identity(path), name)
+        if other != name:
+            raise ConfigurationError(f"{name} and {other} are the same file: {path}", name)
+
+
+def _identity(given: str | Path | int) -> object:
+    """The same for all names of a regular file; for what is not there, or is something else, its path."""
+    with suppress(OSError, ValueError):
+        found = os.stat(given)
+        if stat.S_ISREG(found.st_mode):
+            return found.st_dev, found.st_ino
+    return given if isinstance(given, int) or "\0" in str(given) else os.path.realpath(given)
 
 
 def _errors(stack: ExitStack, task: Task) -> IO[bytes] | None:
