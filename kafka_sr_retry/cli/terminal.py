@@ -8,24 +8,30 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
+import rich.console
 import typer
 
 SIGPIPE = 13
 """POSIX's number, on a system without this signal too."""
 
 
-def begin(command: str) -> Callable[[str], None]:
-    """Sees to the standard output; gives what says something on the standard error, in the command's name.
+class Console(rich.console.Console):
+    """Rich's own ends the process with 1 where the reader has left."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def begin(command: str) -> Callable[[str], bool]:
+    """Sees to the standard output; gives what says something on the standard error, in the command's name, and whether
+    it could be said.
 
     Raises:
         typer.Exit: the standard output is closed.
     """
 
-    def say(text: str) -> None:
-        try:
-            typer.echo(f"kafka-sr-retry {command}: {text}", err=True)
-        except OSError:  # nobody hears it: the exit code still tells
-            write_no_more(sys.stderr)
+    def say(text: str) -> bool:
+        return write_error(f"kafka-sr-retry {command}: {text}\n")
 
     if sys.stdout is None:
         say("the standard output is closed")
@@ -33,6 +39,16 @@ def begin(command: str) -> Callable[[str], None]:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has not all letters
     return say
+
+
+def write_error(text: str) -> bool:
+    """On the standard error. Whether it could be: where nobody hears it, the exit code still tells."""
+    try:
+        typer.echo(text, nl=False, err=True)
+    except OSError:
+        write_no_more(sys.stderr)
+        return False
+    return sys.stderr is not None
 
 
 def write_no_more(stream: TextIO) -> None:

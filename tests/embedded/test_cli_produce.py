@@ -81,11 +81,16 @@ class Stand:
         assert result.exit_code == exit_code, result.output
         return whole(result.stdout)
 
-    def start(self, *args: object, stdin: int | IO[bytes] = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    def start(
+        self,
+        *args: object,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        stderr: int | IO[bytes] = subprocess.PIPE,
+    ) -> subprocess.Popen[bytes]:
         """A process of its own."""
         command = [sys.executable, "-m", "kafka_sr_retry.cli", *self.arguments("--json", *args)]
         env = {**os.environ, **self.environment}
-        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=env)
 
     def messages(self) -> list[Message]:
         return consumed(self.servers, self.topic)
@@ -666,6 +671,38 @@ def test_progress_is_shown_on_a_terminal_alone(stand: Stand, colour: dict[str, s
     os.close(ours)
     assert b" read  " in told
     assert max(len(line) for line in re.sub(rb"\x1b\[[\d;?]*[a-zA-Z]", b"", told).splitlines()) <= 80
+
+
+@pytest.mark.parametrize("forced", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_progress_is_no_part_of_a_file(stand: Stand, monkeypatch: pytest.MonkeyPatch, forced: str) -> None:
+    monkeypatch.setenv(forced, "1")
+    out, err = stand.start(stand.file("in.jsonl", some(30_000))).communicate(timeout=60)
+    assert err == b""
+    assert whole(out)["delivered"] == 30_000
+
+
+@pytest.fixture(params=["/dev/full", "a pipe"])
+def deaf(request: Any) -> Iterator[IO[bytes]]:
+    """What nobody hears is written here."""
+    if request.param == "/dev/full":
+        if not Path("/dev/full").exists():
+            pytest.skip("needs /dev/full")
+        with open("/dev/full", "wb", buffering=0) as file:
+            yield file
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "wb", buffering=0) as file:
+            yield file
+
+
+def test_where_nobody_hears_of_failed_lines_the_others_are_sent(stand: Stand, deaf: IO[bytes]) -> None:
+    path = stand.file("in.jsonl", some(5) + "x\n" * 30 + some(5, 5))
+    process = stand.start(path, stderr=deaf)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert (whole(out)["delivered"], whole(out)["failed"]) == (10, 30)
+    assert counts(stand.values()) == list(range(10))
 
 
 # -- the page ---------------------------------------------------------------------------------------

@@ -665,6 +665,31 @@ def test_what_cannot_be_written_any_more_stops_nothing(registry: SchemaRegistryS
     assert len(subjects(registry)) == 30
 
 
+def test_progress_is_no_part_of_a_file(registry: SchemaRegistryServer) -> None:
+    import pty
+
+    screen, terminal = pty.openpty()
+    write("a.avsc", record("A"))
+    command = [sys.executable, "-m", "kafka_sr_retry.cli", "register", *RECORDS, "a.avsc"]
+    with open("out", "wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=terminal, env={**os.environ, "FORCE_COLOR": "1"})
+    os.close(terminal)
+    told = b""
+    while block := read(screen):
+        told += block
+    os.close(screen)
+    assert process.wait(60) == 0
+    assert b" of 1 files" in told
+    assert b" of 1 files" not in Path("out").read_bytes()
+
+
+def read(screen: int) -> bytes:
+    try:
+        return os.read(screen, 65536)
+    except OSError:  # the other end is closed
+        return b""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_ends_it_with_a_report(registry: SchemaRegistryServer, number: int) -> None:
     write("a.avsc", record("A"))

@@ -28,7 +28,7 @@ class Checked:
     interrupted: int
 
 
-def check(given: Given, *, write: bool, subject: str, on_interrupt: Callable[[bool], None]) -> Checked:
+def check(given: Given, *, write: bool, subject: str, on_interrupt: Callable[[bool], object]) -> Checked:
     """Asks all endpoints.
 
     Args:

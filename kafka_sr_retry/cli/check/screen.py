@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from kafka_sr_retry.cli.terminal import Console
 
 from .findings import EndpointFindings, TlsFindings, cluster_in_words
 from .problems import WARN_DAYS, Problem, days_in_words
@@ -23,20 +24,14 @@ _Fact = tuple[str, str, str]
 """Mark, name, what was found."""
 
 
-class _Console(Console):
-    """Rich's own ends the process with 1, which says that something is wrong."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
 def show(report: Report) -> None:
     """On the standard output, at once: a reader that leaves after its first line gets it all.
 
     Raises:
         OSError: it could not be written; ``BrokenPipeError``: the reader has left.
     """
-    with _Console(highlight=False) as console:
+    console = Console(highlight=False)
+    with console:
         _show(console, report)
 
 

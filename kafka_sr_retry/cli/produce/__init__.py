@@ -22,7 +22,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from kafka_sr_retry.cli.terminal import write_no_more
+from kafka_sr_retry.cli.terminal import begin, write_no_more
 from kafka_sr_retry.errors import ConfigurationError, SchemaRegistryError
 
 
@@ -135,14 +135,14 @@ def produce(
     from .reading import Unreadable
     from .run import Task, run
 
-    shown = screen.Screen()
+    shown = screen.Screen(begin("produce"))
 
     def end(error: Exception, code: int) -> NoReturn:
         shown.say(" ".join(str(error).split()))
         raise typer.Exit(code)
 
-    if sys.stdout is None or (sys.stdin is None and (file is None or str(file) == "-")):
-        end(ConfigurationError("the standard input or output is closed"), 2)
+    if sys.stdin is None and (file is None or str(file) == "-"):
+        end(ConfigurationError("the standard input is closed"), 2)
     path = None if file is None or str(file) == "-" else str(file)
     if form is None:
         form = Format.CSV if re.search(r"\.csv(\.gz)?$", path or "", re.IGNORECASE) else Format.JSON

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
+from kafka_sr_retry.cli.terminal import write_error
 
 from .account import Counts, Failure
 from .outcome import Outcome
@@ -21,11 +21,16 @@ _EVERY = 0.2
 
 
 class Screen:
-    """The standard error."""
+    """The standard error. What cannot be written there stops nothing.
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._live: Live | None = None
+    Args:
+        say: says a line there.
+    """
+
+    def __init__(self, say: Callable[[str], bool]) -> None:
+        self._say = say
+        self._shows = False
+        self._line = ""
         self._began = self._next = 0.0
         self._failures = 0
 
@@ -33,23 +38,30 @@ class Screen:
     def progress(self) -> Iterator[None]:
         """Shows it where the standard error is a terminal."""
         self._began = time.monotonic()
-        if not self._console.is_terminal:
+        self._shows = sys.stderr is not None and sys.stderr.isatty()
+        try:
             yield
-            return
-        with Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False) as self._live:
-            yield
-        self._live = None
+        finally:
+            self._clear()
+            self._shows = False
 
     def show(self, counts: Counts, waiting: int) -> None:
         now = time.monotonic()
-        if self._live is None or now < self._next:
+        if not self._shows or now < self._next:
             return
         self._next = now + _EVERY
         rate = counts.delivered / max(now - self._began, 0.001)
         told = f"{counts.read:,} read  {counts.delivered:,} delivered  {counts.failed:,} failed  {rate:,.0f}/s"
         if waiting:
             told += f"  {waiting:,} wait"
-        self._live.update(Text(told, no_wrap=True, overflow="ellipsis"), refresh=True)
+        self._clear()
+        self._line = told[: _columns() - 1]
+        write_error(self._line)
+
+    def _clear(self) -> None:
+        if self._line:
+            write_error(f"\r{' ' * len(self._line)}\r")
+            self._line = ""
 
     def failure(self, number: int, failure: Failure) -> None:
         self._failures += 1
@@ -59,8 +71,17 @@ class Screen:
         elif self._failures == SHOWN + 1:
             self.say("more lines failed; --errors FILE takes them all")
 
-    def say(self, text: str) -> None:
-        self._console.print(f"kafka-sr-retry produce: {text}", markup=False, soft_wrap=True)
+    def say(self, text: str) -> bool:
+        """Whether it could be said."""
+        self._clear()
+        return self._say(text)
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def summary(outcome: Outcome) -> str:

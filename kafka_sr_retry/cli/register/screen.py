@@ -7,11 +7,11 @@ import sys
 from collections import Counter
 from typing import Any
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.status import Status
 from rich.text import Text
 
+from kafka_sr_retry.cli.terminal import Console
 from kafka_sr_retry.errors import one_line
 
 from .outcome import INTERRUPTED, RESULTS, Outcome, Report
@@ -32,13 +32,6 @@ _ENDINGS = {
 }
 
 
-class _Console(Console):
-    """Rich's own ends the process."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
 class Screen:
     """The standard output. Progress is shown where the standard error is a terminal, below the lines.
 
@@ -52,10 +45,10 @@ class Screen:
     def __init__(self, total: int, *, shows: bool) -> None:
         self.lost: OSError | None = None
         self._shows, self._total, self._ended = shows, total, 0
-        self._console = _Console(highlight=False)
+        self._console = Console(highlight=False)
         self._status: Status | None = None
         if sys.stderr is not None and sys.stderr.isatty():
-            shown_on = self._console if self._console.is_terminal else Console(stderr=True)
+            shown_on = self._console if sys.stdout.isatty() else Console(stderr=True)
             self._status = Status(self._progress(), console=shown_on)
             self._status.start()
 
