@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def begin(command: str) -> Callable[[str], bool]:
     """
 
     def say(text: str) -> bool:
-        return write_error(f"kafka-sr-retry {command}: {text}\n")
+        return write_error(f"kafka-sr-retry {command}: {printable(text)}\n")
 
     if sys.stdout is None:
         say("the standard output is closed")
@@ -49,6 +50,11 @@ def write_error(text: str) -> bool:
         write_no_more(sys.stderr)
         return False
     return sys.stderr is not None
+
+
+def printable(text: str) -> str:
+    """``text`` with all escaped that is not to be seen, or moves the cursor or the reading order."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def write_no_more(stream: TextIO) -> None:

@@ -331,6 +331,19 @@ def test_failed_lines_are_told_on_the_standard_error_without_their_values(stand:
     assert "secret" not in result.output
 
 
+def test_what_the_input_says_neither_moves_the_terminal_nor_begins_a_line(stand: Stand) -> None:
+    fields = ["\x1b[2J", "a\nkafka-sr-retry produce: line 9", "\u202e", ":fire:", "[red]"]
+    lines = "".join(line(1, **{name: 1}) for name in fields)
+    told = stand.run(stand.file("in.jsonl", lines)).stderr.splitlines()
+    assert [each.split("field ")[1].partition(": expected no such field")[0] for each in told] == [
+        "\\u001b[2J",
+        "a\\nkafka-sr-retry produce: line 9",
+        "\\u202e",
+        ":fire:",
+        "[red]",
+    ]
+
+
 def test_rows_that_fail(stand: Stand) -> None:
     rows = b'station,count,note\na,1,\na,x,\na\na,2,\xff\n"a"b,3,\na,4,\n"a,5\n'
     errors = stand.folder / "errors.jsonl"
@@ -462,6 +475,11 @@ def test_a_file_of_the_standard_streams_is_not_written(stand: Stand) -> None:
         assert b"and the standard input are the same file" in err
     assert path.read_text() == some(3)
     assert stand.summary("--errors", os.devnull, path, exit_code=0)["delivered"] == 3
+
+
+def test_a_file_is_told_by_its_name(stand: Stand) -> None:
+    errors = stand.folder / "run:100:x"
+    assert f"1 line failed: see {errors}\n" in stand.run("--errors", errors, stand.file("in.jsonl", "x\n")).stderr
 
 
 def test_errors_and_state_are_two_files(stand: Stand) -> None:

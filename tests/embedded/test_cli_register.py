@@ -665,6 +665,15 @@ def test_what_cannot_be_written_any_more_stops_nothing(registry: SchemaRegistryS
     assert len(subjects(registry)) == 30
 
 
+def test_what_a_file_says_does_not_move_the_terminal(registry: SchemaRegistryServer) -> None:
+    write("a.avsc", record("A\x1b[2J"))
+    write("b.avsc", record("B", "A\x1b[2J"))
+    registry.fail_always(error(422, 42201))
+    printed = run(*RECORDS, "a.avsc", "b.avsc", columns=200, exit_code=1).stdout
+    assert r"it refers to A\u001b[2J, in a.avsc, which has failed" in printed
+    assert "\x1b" not in printed
+
+
 def test_progress_is_no_part_of_a_file(registry: SchemaRegistryServer) -> None:
     import pty
 

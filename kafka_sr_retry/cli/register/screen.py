@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.status import Status
 from rich.text import Text
 
-from kafka_sr_retry.cli.terminal import Console
+from kafka_sr_retry.cli.terminal import Console, printable
 from kafka_sr_retry.errors import one_line
 
 from .outcome import INTERRUPTED, RESULTS, Outcome, Report
@@ -91,11 +91,11 @@ class Screen:
             line.append(f" -> {', '.join(place)}")
         self._console.print(line)
         if outcome.why and not outcome.clashes:
-            self._indented(Text(outcome.why), 4)
+            self._indented(Text(printable(outcome.why)), 4)
         for clash in outcome.clashes:
             self._indented(Text(f"{outcome.level}: {direction(clash)}"), 4)
             for finding, what, advice in told(clash):
-                self._indented(Text.assemble((finding.path, "bold"), (f"  {finding.rule}", "dim")), 6)
+                self._indented(Text.assemble((printable(finding.path), "bold"), (f"  {finding.rule}", "dim")), 6)
                 self._indented(Text(what), 8)
                 self._indented(Text(f"-> {advice}", "cyan"), 8)
         self._console.file.flush()

@@ -16,12 +16,12 @@ from typing import NoReturn
 
 from confluent_kafka import KafkaException
 
-from kafka_sr_retry.cli.terminal import SIGPIPE, write_no_more
+from kafka_sr_retry.cli.terminal import SIGPIPE, printable, write_no_more
 from kafka_sr_retry.testing import KafkaMockCluster, ReceivedMessage, SchemaRegistryCluster, SchemaRegistryServer
 
 from .faults import PATH, Planned, Switch, plan
 from .ports import HOST, Doorway, PortError, opened
-from .show import Tail, as_json, line, printable
+from .show import Tail, as_json, line
 
 _LOOK = 0.2
 """Seconds between looks at whether somebody still reads."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
+from kafka_sr_retry.cli.terminal import printable
 from kafka_sr_retry.testing import SchemaRegistryServer
 from kafka_sr_retry.testing.reading import Decoded, Decoder, ReceivedMessage
 
@@ -146,11 +147,6 @@ def _bytes(data: bytes) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} characters)"
-
-
-def printable(text: str) -> str:
-    """``text`` with all escaped that is not to be seen, or moves the cursor or the reading order."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def as_json(message: ReceivedMessage) -> str:
