@@ -327,7 +327,7 @@ def test_failed_lines_are_told_on_the_standard_error_without_their_values(stand:
     assert result.exit_code == 1
     told = result.stderr.splitlines()
     assert told[0] == "kafka-sr-retry produce: line 2, field count: expected long, got a text"
-    assert (len(told), told[-1]) == (21, "kafka-sr-retry produce: more lines failed; --errors FILE takes them all")
+    assert [each.split()[3] for each in told] == [f"{number}," for number in range(2, 32)]
     assert "secret" not in result.output
 
 
@@ -375,13 +375,16 @@ def test_a_full_queue_is_waited_for(stand: Stand) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_for_the_errors_ends_it_and_tells_them(stand: Stand) -> None:
-    path = stand.file("in.jsonl", some(1) + "x\n" + some(5000))
+    path = stand.file("in.jsonl", some(1) + "x\n" * 100 + some(5000))
     result = stand.run("--json", "--errors", "/dev/full", "--resume", stand.folder / "state", path)
     assert result.exit_code == 3
     told = whole(result.stdout)
-    assert (told["failed"], told["ended"]) == (1, "failure")
-    assert "line 2: Expecting value, at character 1" in result.stderr
-    assert "the file of --errors cannot be written: No space left on device" in result.stderr
+    assert (told["failed"], told["ended"]) == (100, "failure")
+    *failed, last = result.stderr.splitlines()
+    assert [each.partition("produce: ")[2] for each in failed] == [
+        f"line {number}: Expecting value, at character 1" for number in range(2, 102)
+    ]
+    assert "the file of --errors cannot be written: No space left on device" in last
     assert json.loads((stand.folder / "state").read_text())["lines"] == 0
 
 
@@ -424,6 +427,13 @@ def test_what_is_done_is_not_done_again(stand: Stand) -> None:
     told = stand.summary("--resume", state, path, exit_code=0)
     assert (told["resumed_after"], told["read"]) == (3000, 10)
     assert counts(stand.values()) == list(range(3010))
+
+
+def test_what_is_done_and_failed_was_told(stand: Stand) -> None:
+    path, state = stand.file("in.jsonl", "x\n" * 100), stand.folder / "state"
+    result = stand.run("--resume", state, path)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 100)
+    assert stand.summary("--resume", state, path, exit_code=0)["resumed_after"] == 100
 
 
 @pytest.mark.parametrize("name", ["in.jsonl", "in.csv"])
@@ -716,11 +726,13 @@ def deaf(request: Any) -> Iterator[IO[bytes]]:
 
 def test_where_nobody_hears_of_failed_lines_the_others_are_sent(stand: Stand, deaf: IO[bytes]) -> None:
     path = stand.file("in.jsonl", some(5) + "x\n" * 30 + some(5, 5))
-    process = stand.start(path, stderr=deaf)
+    state = stand.folder / "state"
+    process = stand.start("--resume", state, path, stderr=deaf)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert (whole(out)["delivered"], whole(out)["failed"]) == (10, 30)
     assert counts(stand.values()) == list(range(10))
+    assert json.loads(state.read_text())["lines"] == 0
 
 
 # -- the page ---------------------------------------------------------------------------------------
@@ -778,7 +790,12 @@ def test_the_page_has_every_field_of_the_sum(stand: Stand) -> None:
 def test_a_batch_is_counted_at_the_end_whoever_holds_its_token() -> None:
     """Such as an error whose frames nobody has collected yet."""
     failed: list[tuple[int, str]] = []
-    account = Account(None, lambda number, failure: failed.append((number, failure.why)))
+
+    def report(number: int, failure: Failure) -> bool:
+        failed.append((number, failure.why))
+        return True
+
+    account = Account(None, report)
     failures = [Failure(1, "no record")]
     token = Token(failures, account.stop)
     account.take(Batch([1, 2, 3], [b"a", b"b", b"c"], [1, 2, 3]), 3, 0, failures, token)

@@ -197,8 +197,6 @@ def produce(
         end(error, 3)
     except (ConfigurationError, CannotResume, Failed, Unreadable, UnicodeError, KafkaException, OSError) as error:
         end(error, 2)
-    if outcome.counts.failed and errors is not None:
-        shown.say(f"{outcome.counts.failed:,} line{'' if outcome.counts.failed == 1 else 's'} failed: see {errors}")
     if outcome.why:
         shown.say(f"stopped: {outcome.why}")
     try:

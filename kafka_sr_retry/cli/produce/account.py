@@ -168,14 +168,14 @@ class Account:
 
     Args:
         state: of ``--resume``.
-        report: told of each failure, with the number of the item's line.
+        report: told of each failure that no file takes, with the number of the item's line; whether it could be said.
 
     Attributes:
         errors: where failed items are written.
         stopped: why no more should be read: a failure that the next message would have too.
     """
 
-    def __init__(self, state: State | None, report: Callable[[int, Failure], None]) -> None:
+    def __init__(self, state: State | None, report: Callable[[int, Failure], bool]) -> None:
         self.counts = Counts()
         self.stopped = ""
         self.errors: IO[bytes] | None = None
@@ -232,7 +232,8 @@ class Account:
                 self.errors = None  # the rest is told on the standard error, and the state stays where it was
                 self._whole = False
                 self.stop(f"the file of --errors cannot be written: {error.strerror}")
-        self._report(number, failure)
+        if not self._report(number, failure):
+            self._whole = False  # it is not done
 
     def keep(self) -> None:
         """Writes the state, behind the errors that it counts as done."""

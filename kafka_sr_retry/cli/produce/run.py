@@ -155,6 +155,9 @@ def run(task: Task, screen: Screen) -> Outcome:
             sender.finish(lambda: len(interrupts.came) > 1, go_on)
             account.keep()
         seconds = time.monotonic() - began
+        failed = account.counts.failed
+        if failed and account.errors is not None:  # which has them all
+            screen.say(f"{failed:,} line{'' if failed == 1 else 's'} failed: see {task.errors}")
         number = interrupts.came[0] if interrupts.came else 0
         why = why or account.stopped
         ended = "signal" if number else "failure" if why else "input"

@@ -14,9 +14,6 @@ from kafka_sr_retry.cli.terminal import write_error
 from .account import Counts, Failure
 from .outcome import Outcome
 
-SHOWN = 20
-"""Failed lines on the standard error, where no file takes them."""
-
 _EVERY = 0.2
 
 
@@ -32,7 +29,6 @@ class Screen:
         self._shows = False
         self._line = ""
         self._began = self._next = 0.0
-        self._failures = 0
 
     @contextmanager
     def progress(self) -> Iterator[None]:
@@ -63,13 +59,10 @@ class Screen:
             write_error(f"\r{' ' * len(self._line)}\r")
             self._line = ""
 
-    def failure(self, number: int, failure: Failure) -> None:
-        self._failures += 1
-        if self._failures <= SHOWN:
-            where = f", field {failure.path}" if failure.path else ""
-            self.say(f"line {number}{where}: {failure.why}")
-        elif self._failures == SHOWN + 1:
-            self.say("more lines failed; --errors FILE takes them all")
+    def failure(self, number: int, failure: Failure) -> bool:
+        """Whether it could be said."""
+        where = f", field {failure.path}" if failure.path else ""
+        return self.say(f"line {number}{where}: {failure.why}")
 
     def say(self, text: str) -> bool:
         """Whether it could be said."""
