@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -386,6 +387,33 @@ def test_a_full_disk_for_the_errors_ends_it_and_tells_them(stand: Stand) -> None
     ]
     assert "the file of --errors cannot be written: No space left on device" in last
     assert json.loads((stand.folder / "state").read_text())["lines"] == 0
+
+
+def test_errors_that_do_not_reach_the_disk_are_not_done(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors, state = stand.folder / "errors", stand.folder / "state"
+    sync = os.fsync
+
+    def fails(file: int) -> None:
+        if os.path.sameopenfile(file, errors_file.fileno()):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(file)
+
+    with errors.open("ab") as errors_file:
+        monkeypatch.setattr(os, "fsync", fails)
+        told = stand.summary("--errors", errors, "--resume", state, stand.file("in.jsonl", "x\n"), exit_code=3)
+    assert told["why"] == f"the file of --errors cannot be written: {os.strerror(errno.EIO)}"
+    assert json.loads(state.read_text())["lines"] == 0
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs /dev/fd")
+def test_errors_may_go_to_a_pipe(stand: Stand) -> None:
+    reader, writer = os.pipe()
+    path, state = stand.file("in.jsonl", "x\n"), stand.folder / "state"
+    stand.summary("--errors", f"/dev/fd/{writer}", "--resume", state, path, exit_code=1)
+    os.close(writer)
+    with os.fdopen(reader) as file:
+        assert json.loads(file.read())["line"] == 1
+    assert json.loads(state.read_text())["lines"] == 1
 
 
 def test_half_a_gzip_file_is_told(stand: Stand) -> None:

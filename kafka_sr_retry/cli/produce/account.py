@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -229,21 +230,35 @@ class Account:
                     left = left[self.errors.write(left) :]
                 return
             except OSError as error:
-                self.errors = None  # the rest is told on the standard error, and the state stays where it was
-                self._whole = False
-                self.stop(f"the file of --errors cannot be written: {error.strerror}")
+                self._lose_errors(error)  # the rest is told on the standard error
         if not self._report(number, failure):
             self._whole = False  # it is not done
+
+    def _lose_errors(self, error: OSError) -> None:
+        """And leave the state where it was."""
+        self.errors = None
+        self._whole = False
+        self.stop(f"the file of --errors cannot be written: {error.strerror}")
 
     def keep(self) -> None:
         """Writes the state, behind the errors that it counts as done."""
         if self._state is None:
             return
-        if self.errors is not None:
-            with suppress(OSError):  # a pipe
-                os.fsync(self.errors.fileno())
         try:
+            if self.errors is not None:
+                _sync(self.errors)
             self._state.write()
+        except OSError as error:
+            self._state = None
+            self._lose_errors(error)
         except CannotResume as error:
             self._state = None
             self.stop(str(error))
+
+
+def _sync(file: IO[bytes]) -> None:
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a pipe or a device, which keeps nothing
+            raise

@@ -205,7 +205,7 @@ def _errors(stack: ExitStack, task: Task) -> IO[bytes] | None:
         return None
     try:
         file = stack.enter_context(task.errors.open("wb" if task.resume is None else "ab", buffering=0))
-        if task.resume is not None and file.tell():
+        if task.resume is not None and file.seekable() and file.tell():
             with task.errors.open("rb") as before:
                 before.seek(-1, 2)
                 if before.read(1) != b"\n":  # the former run was killed
