@@ -27,6 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from servers import Proxy, TokenServer
 from typer.testing import CliRunner, Result
+from waiting import DEAF
 
 from kafka_sr_retry.cli.app import app
 from kafka_sr_retry.cli.check import problems
@@ -1518,6 +1519,18 @@ def test_a_standard_output_that_is_closed_is_told_before_anything_is_asked(
     told = b"kafka-sr-retry check: the standard output is closed\n"
     assert done.stderr == (b"" if "2>&-" in closed else told)
     assert not registry.requests
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX shell ignores it")
+def test_a_signal_that_it_was_started_to_ignore_ends_nothing(registry: SchemaRegistryServer) -> None:
+    held = _Arrived(registry, "/versions", "POST")
+    process = subprocess.Popen([*DEAF, *COMMAND, registry.url, "--write"], stdout=subprocess.DEVNULL)
+    assert held.came.wait(30)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    held.goes_on.set()
+
+    assert process.wait(30) == 0
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no full device")

@@ -21,6 +21,7 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 from fastavro import parse_schema, schemaless_reader
 from typer.testing import CliRunner, Result
+from waiting import DEAF
 
 from kafka_sr_retry.cli.app import app
 from kafka_sr_retry.cli.produce.account import Account, CannotResume, Counts, Failure, State, Token
@@ -87,9 +88,10 @@ class Stand:
         *args: object,
         stdin: int | IO[bytes] = subprocess.DEVNULL,
         stderr: int | IO[bytes] = subprocess.PIPE,
+        begin: Sequence[str] = (),
     ) -> subprocess.Popen[bytes]:
         """A process of its own."""
-        command = [sys.executable, "-m", "kafka_sr_retry.cli", *self.arguments("--json", *args)]
+        command = [*begin, sys.executable, "-m", "kafka_sr_retry.cli", *self.arguments("--json", *args)]
         env = {**os.environ, **self.environment}
         return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=env)
 
@@ -623,6 +625,19 @@ def test_a_signal_ends_the_reading_and_sends_what_was_read(stand: Stand, number:
     told = whole(out)
     assert told["ended"] == "signal"
     assert counts(stand.values()) == list(range(told["read"]))
+
+
+def test_a_signal_that_it_was_started_to_ignore_ends_nothing(stand: Stand) -> None:
+    state = stand.folder / "state"
+    process = stand.start("--resume", state, stdin=subprocess.PIPE, begin=DEAF)
+    feed(process, some(10))
+    wait_for_lines(state, 10)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    feed(process, some(5, 10))
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert whole(out)["delivered"] == 15
 
 
 @pytest.mark.parametrize("most", [100_000, 20])

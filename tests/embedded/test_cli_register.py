@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
+from waiting import DEAF, LONG
 
 from kafka_sr_retry.cli.app import app
 from kafka_sr_retry.testing import (
@@ -721,6 +723,26 @@ def test_an_interruption_ends_it_with_a_report(registry: SchemaRegistryServer, n
     assert first.startswith("new subject   a.avsc")
     assert process.returncode == 128 + number
     assert rest.splitlines()[-1].startswith("Interrupted. 21 files: 1 new subject, 16 failed, 4 not tried.")
+
+
+def test_a_signal_that_it_was_started_to_ignore_ends_nothing(registry: SchemaRegistryServer) -> None:
+    came, goes_on = threading.Event(), threading.Event()
+
+    def held(exchange: Any) -> None:
+        came.set()
+        assert goes_on.wait(LONG)
+        exchange.send(exchange.real_answer())
+
+    registry.fail_next(Fault("held", held))
+    command = [*DEAF, sys.executable, "-m", "kafka_sr_retry.cli", "register", *RECORDS, write("a.avsc", record("A"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert came.wait(LONG)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        goes_on.set()
+        told, _ = process.communicate(timeout=LONG)
+    assert process.returncode == 0
+    assert told.startswith("new subject   a.avsc")
 
 
 @pytest.mark.parametrize("columns", [80, 120])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+DEAF = ("sh", "-c", 'trap "" INT TERM; exec "$@"', "sh")
+"""Begins a command line: it is to hear neither Ctrl-C nor SIGTERM, as a script's ``&`` has it for the first."""
+
 LONG = 60.0
 """Seconds: no busy machine needs so many."""
 

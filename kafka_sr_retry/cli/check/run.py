@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from kafka_sr_retry.cli.signals import heard
 from kafka_sr_retry.registry.clock import Clock
 from kafka_sr_retry.registry.driver import Driver
 from kafka_sr_retry.registry.tokens import credentials
@@ -84,7 +85,7 @@ def _interrupts(stop: Callable[[], None]) -> Iterator[list[int]]:
         if len(came) == 1:
             stop()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in heard()}
     try:
         yield came
     finally:

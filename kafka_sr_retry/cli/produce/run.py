@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.serialization import MessageField
 
 from kafka_sr_retry import AvroSerializer, Schema, SchemaRegistryClient
+from kafka_sr_retry.cli.signals import heard
 from kafka_sr_retry.config import PREFIX, SerializerSettings, parse, split
 from kafka_sr_retry.errors import ConfigurationError
 
@@ -71,10 +72,7 @@ class Interrupts:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        before = {
-            number: signal.signal(number, lambda number, _: self.came.append(number))
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        before = {number: signal.signal(number, lambda number, _: self.came.append(number)) for number in heard()}
         try:
             yield
         finally:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
+from kafka_sr_retry.cli.signals import heard
+
 from .outcome import INTERRUPTED, Outcome
 from .plan import Planned
 
@@ -69,8 +71,7 @@ def _without_trying(
 def _interrupts(stop: Callable[[], None]) -> Iterator[list[int]]:
     """The first SIGINT or SIGTERM calls ``stop``; a second one ends the command as it would without us."""
     came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in numbers}
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in heard()}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -81,7 +82,7 @@ def _interrupts(stop: Callable[[], None]) -> Iterator[list[int]]:
         restore()
         stop()
 
-    for number in numbers:
+    for number in before:
         signal.signal(number, handle)
     try:
         yield came

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from confluent_kafka import KafkaException
 
+from kafka_sr_retry.cli.signals import heard
 from kafka_sr_retry.cli.terminal import SIGPIPE, printable, write_no_more
 from kafka_sr_retry.testing import KafkaMockCluster, ReceivedMessage, SchemaRegistryCluster, SchemaRegistryServer
 
@@ -144,7 +145,7 @@ def _begin(wanted: Wanted, kafka: str, urls: list[str], words: list[str]) -> Non
 @contextlib.contextmanager
 def _until_a_signal() -> Iterator[None]:
     """`_Ended` is raised at the first; the second ends the process as it does by default."""
-    caught = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    caught = heard()
 
     def end(_number: int, _frame: FrameType | None) -> None:
         for number in caught:
