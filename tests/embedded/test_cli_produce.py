@@ -190,6 +190,16 @@ def test_gzip_and_a_table(stand: Stand) -> None:
     ]
 
 
+def test_ends_of_lines_in_quotes_stay_what_they_are(stand: Stand) -> None:
+    rows = b'station,count,note\r\n"a\r\nb",1,"c\nd"\r\n"e",2,"\r\n"\r\nf,x,\r\n"g",3,"\r\n"'
+    errors = stand.folder / "errors"
+    stand.summary("--errors", errors, stand.file("in.csv", rows), exit_code=1)
+    found = [(value["station"], value["note"]) for value in sorted(stand.values(), key=lambda value: value["count"])]
+    assert found == [("a\r\nb", "c\nd"), ("e", "\r\n"), ("g", "\r\n")]
+    (failed,) = map(json.loads, errors.read_text().splitlines())
+    assert (failed["line"], failed["text"]) == (7, "f,x,")
+
+
 def test_avros_own_json(stand: Stand) -> None:
     path = stand.file("in.jsonl", line(1, note={"string": "x"}) + line(2, note="x"))
     told = stand.summary("--format", "avro-json", path, exit_code=1)

@@ -80,7 +80,8 @@ def _waits(fd: int) -> int | None:
 
 
 def blocks(read: Callable[[], bytes], fd: int | None, tick: Callable[[], bool]) -> Iterator[list[bytes]]:
-    """Lists of whole lines, as soon as they are there.
+    """Lists of whole lines, as soon as they are there, without their ``\\n``: of ``\\r\\n`` the first is left, which in
+    quotes is of a cell.
 
     Args:
         fd: waited for before each reading, with ``tick`` all the while.
@@ -108,8 +109,6 @@ def blocks(read: Callable[[], bytes], fd: int | None, tick: Callable[[], bool]) 
             if first:
                 whole[0], first = whole[0].removeprefix(_BOM), False
             pieces, held = [], 0
-            if b"\r" in block or whole[0].endswith(b"\r"):
-                whole = [line[:-1] if line.endswith(b"\r") else line for line in whole]
             for start in range(0, len(whole), MOST):
                 yield whole[start : start + MOST]
         if rest and held <= LONGEST:
@@ -117,7 +116,7 @@ def blocks(read: Callable[[], bytes], fd: int | None, tick: Callable[[], bool]) 
             held += len(rest)
     if pieces:
         last = b"".join(pieces)
-        yield _Cut([(last.removeprefix(_BOM) if first else last).removesuffix(b"\r")])
+        yield _Cut([last.removeprefix(_BOM) if first else last])
 
 
 class _Cut(list[bytes]):
@@ -128,7 +127,7 @@ def lines(given: Iterator[list[bytes]]) -> Iterator[Batch]:
     number = 1
     for block in given:
         numbers = range(number, number + len(block))
-        yield Batch(numbers, block, numbers, is_cut=isinstance(block, _Cut))
+        yield Batch(numbers, [line.removesuffix(b"\r") for line in block], numbers, is_cut=isinstance(block, _Cut))
         number += len(block)
 
 
@@ -170,7 +169,7 @@ class Table:
                 if row is None:
                     break
                 numbers.append(before)
-                raws.append(b"\n".join(self._taken))
+                raws.append(b"\n".join(self._taken).removesuffix(b"\r"))
                 ends.append(self._number)
                 rows.append(row)
             if not numbers:
