@@ -200,6 +200,24 @@ def test_ends_of_lines_in_quotes_stay_what_they_are(stand: Stand) -> None:
     assert (failed["line"], failed["text"]) == (7, "f,x,")
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_empty_lines_between_rows_are_skipped(stand: Stand, ending: str) -> None:
+    rows = '\n\nstation,count\na,1\n\n"\n\n",2\n\n\nx\n""\n\n'.replace("\n", ending).encode()
+    errors = stand.folder / "errors"
+    told = stand.summary("--errors", errors, stand.file("in.csv", rows), exit_code=1)
+    assert (told["read"], told["delivered"]) == (4, 2)
+    assert {(value["station"], value["count"]) for value in stand.values()} == {("a", 1), (ending * 2, 2)}
+    assert [json.loads(each)["line"] for each in errors.read_text().splitlines()] == [11, 12]
+
+
+def test_an_empty_line_goes_on_too(stand: Stand) -> None:
+    path, state = stand.file("in.csv", "station,count\na,1\n\nb,2\n\n"), stand.folder / "state"
+    stand.summary("--resume", state, path, exit_code=0)
+    with path.open("a") as file:
+        file.write("\nc,3\n")
+    assert stand.summary("--resume", state, path, exit_code=0)["read"] == 1
+
+
 def test_avros_own_json(stand: Stand) -> None:
     path = stand.file("in.jsonl", line(1, note={"string": "x"}) + line(2, note="x"))
     told = stand.summary("--format", "avro-json", path, exit_code=1)

@@ -37,7 +37,7 @@ class Batch:
         numbers: of each item's first line, from 1.
         raws: each item's bytes, without the last line's end.
         last: number of the last line of each item.
-        rows: of CSV: each item's cells, or why there are none.
+        rows: of CSV: each item's cells, none for an empty line; or why there are none.
         is_cut: the last item may go on, in an input that grows: no line's end is behind it.
     """
 
@@ -150,7 +150,8 @@ class Table:
         csv.field_size_limit(LONGEST)
         # strict: what stands behind a closing quote is an error
         self._reader = csv.reader(self._texts(), delimiter=delimiter, strict=True)
-        first = self._next()
+        while (first := self._next()) == []:
+            pass
         self.header: list[str] = first if isinstance(first, list) else []
         twins = [name for name in self.header if self.header.count(name) > 1]
         if not self.header or isinstance(first, str) or twins or _broken(self.header):

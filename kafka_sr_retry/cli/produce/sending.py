@@ -79,7 +79,7 @@ class Sender:
                     continue
                 except (BufferError, KafkaException):  # once more, with care
                     value = _NOT_QUICK
-            if rows is None and not keeps_blanks and not raw.strip():
+            if not (keeps_blanks or raw.strip()) if rows is None else not rows[index]:
                 blanks += 1
                 continue
             try:
