@@ -93,6 +93,11 @@ BECOMES: list[tuple[Any, str, Any]] = [
     (["int", "long"], str(2**31), ("long", 2**31)),
     (["double", "long"], "5", ("long", 5)),
     (["long", "double"], "5.5", ("double", 5.5)),
+    (["null", "long", "double"], "9007199254740993.0", ("long", 9007199254740993)),
+    (["long", "float"], "16777217.0", ("long", 16777217)),
+    (["double", "int"], "1e3", ("int", 1000)),
+    (["double", MONEY], "1e3", ("bytes", Decimal("1000.00"))),
+    (["float", "double", "long"], "1e30", ("double", 1e30)),
     (["float", "double"], "0.1", ("double", 0.1)),
     (["double", MONEY], "0.1", ("bytes", Decimal("0.10"))),
     (["string", DATE], '"1970-01-02"', ("string", "1970-01-02")),
@@ -217,6 +222,8 @@ CELLS: list[tuple[Any, str, Any]] = [
     (DATE, "1970-01-02", 1),
     (MONEY, "12.3", Decimal("12.30")),
     (["null", "long", "double"], "5.5", ("double", 5.5)),
+    (["null", "long", "double"], "9007199254740993.0", ("long", 9007199254740993)),
+    (["double", "int"], "1e3", ("int", 1000)),
     (["string", "long"], "abc", ("string", "abc")),
     ({"type": "array", "items": "long"}, "[1,2]", [1, 2]),
     (POINT, '{"x": 1}', {"x": 1, "y": 7}),
@@ -392,6 +399,19 @@ def test_whatever_the_quick_way_takes_the_exact_one_writes_alike(data: Any, with
         assert quickly == exactly
     if data is None:
         assert quickly is not None
+
+
+@pytest.mark.parametrize("text", ["5.0", "1e3", "9007199254740993.0", "9007199254740993.5", "0.99999999999999999999"])
+def test_the_quick_way_takes_no_float_for_a_whole_number(text: str) -> None:
+    union = ["double", "long"]
+    schema = {"type": "record", "name": "R", "fields": [{"name": "n", "type": {"type": "array", "items": union}}]}
+    named: dict[str, Any] = {}
+    parsed = parse_schema(schema, named_schemas=named)
+    read_quickly = quick(parsed, named, Coercer(named, Rules("json")))
+    assert read_quickly is not None
+    with pytest.raises(NoFit):
+        read_quickly(f'{{"n":[{text}]}}')
+    assert read_quickly('{"n":[5,0.5]}') == {"n": [("long", 5), ("double", 0.5)]}
 
 
 def test_beside_a_decimal_the_quick_way_rounds_no_number() -> None:

@@ -198,6 +198,8 @@ class Coercer:
         def coerce(value: Any) -> Any:
             if nullable and is_null(value):
                 return None
+            if type(value) is float and value.is_integer():  # rounded, or of an integer's branch: the quick way ends
+                raise NoFit(schema, told(value))
             fits: list[tuple[int, str, Any]] = []
             deepest: NoFit | None = None
             for kind, branch, one in others:
@@ -417,10 +419,8 @@ def _rank(kind: str, branch: Any, value: Any, form: str) -> int:
     if form == "csv":
         value = text_of_number(value)
     decimal = schema_logical(branch) == "decimal"
-    if type(value) is int:
+    if type(value) in (int, Decimal, float):
         return 2 if decimal else {"int": 0, "long": 1, "double": 3, "float": 4}.get(kind, 5)
-    if type(value) is Decimal or type(value) is float:
-        return 0 if decimal else {"double": 1, "float": 2, "int": 3, "long": 4}.get(kind, 5)
     if type(value) is str and form != "csv":
         return 0 if kind == "string" else 1 if kind == "enum" else 2
     return 0
