@@ -478,6 +478,19 @@ def test_a_key_with_a_schema_says_that_it_is_the_key_that_does_not_fit() -> None
     assert caught.value.path == "id"
 
 
+@pytest.mark.parametrize("key", ["long", ["null", "string"]])
+@pytest.mark.parametrize("form", ["json", "avro-json"])
+def test_null_is_no_key(key: Any, form: str) -> None:
+    assert maker(key=key, form=form, key_separator="|").of_line(b' null |{"x": 1}').key is None
+    assert maker(key=key, form=form, key_field="id").of_line(b'{"id": null, "x": 1}').key is None
+    assert maker(key=key, form="csv", header=["id", "x"], key_field="id").of_row(["", "1"]).key is None
+
+
+def test_without_a_schema_the_text_null_is_a_key_and_the_field_null_is_none() -> None:
+    assert maker(key_separator="|").of_line(b'null|{"x": 1}').key == b"null"
+    assert maker(key_field="id").of_line(b'{"id": null, "x": 1}').key is None
+
+
 @pytest.mark.parametrize(
     ("header", "why"),
     [(["x", "z"], "column 'z' is no field"), (["y", "id"], "no column for field 'x'"), (["x", "y"], "no column 'id'")],

@@ -257,11 +257,12 @@ class Maker:
         if self._key is None:
             return text.encode()
         with _failures("the key"):
-            return self._key.write(parse(text))
+            value = parse(text)
+            return None if value is None else self._key.write(value)
 
     def _key_of_value(self, value: Any) -> bytes | None:
         name = self._shape.key_field or ""
-        if self._key is None:
+        if self._key is None or value is None:
             return _plain(name, value)
         with _failures("the key", name):
             return self._key.write(value)
