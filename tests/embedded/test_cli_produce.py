@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -216,6 +218,19 @@ def test_an_empty_line_goes_on_too(stand: Stand) -> None:
     with path.open("a") as file:
         file.write("\nc,3\n")
     assert stand.summary("--resume", state, path, exit_code=0)["read"] == 1
+
+
+def test_packed_files_one_behind_another(stand: Stand) -> None:
+    """As gzip's own tools take them: with zeros behind one; and what is packed well does not come at once."""
+    packed = b"".join(gzip.compress(part.encode()) for part in (some(1), "\n" * 3_000_000, line(1)[:9], line(1)[9:]))
+    told = stand.summary(stand.file("in.jsonl.gz", packed + b"\0" * 700_000), exit_code=0)
+    assert told["delivered"] == 2
+
+
+@pytest.mark.parametrize("content", [b"\0" * 20, b"x", gzip.compress(b"\n") + b"x"])
+def test_what_is_no_gzip_is_told(stand: Stand, content: bytes) -> None:
+    told = stand.summary(stand.file("in.jsonl.gz", content), exit_code=3)
+    assert "no whole gzip file" in told["why"]
 
 
 def test_avros_own_json(stand: Stand) -> None:
@@ -666,6 +681,47 @@ def test_a_signal_that_it_was_started_to_ignore_ends_nothing(stand: Stand) -> No
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert whole(out)["delivered"] == 15
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_heard_while_a_packed_pipe_has_nothing(stand: Stand, number: int) -> None:
+    pipe, state = stand.folder / "in.jsonl.gz", stand.folder / "state"
+    os.mkfifo(pipe)
+    process = stand.start("--resume", state, pipe)
+    packer = zlib.compressobj(wbits=31)
+    writer = os.open(pipe, os.O_RDWR)
+    try:
+        os.write(writer, packer.compress(some(3).encode()) + packer.flush(zlib.Z_SYNC_FLUSH))
+        wait_for_lines(state, 3)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        os.close(writer)
+        process.kill()
+    assert process.returncode == 128 + number, err
+    assert (whole(out)["delivered"], whole(out)["ended"]) == (3, "signal")
+
+
+def feed_until_it_ends(process: subprocess.Popen[bytes], text: str, number: int) -> None:
+    """With a signal in between. A pipe holds less: the text is being read by then."""
+    with suppress(BrokenPipeError):
+        for index in range(20):
+            if index == 3:
+                process.send_signal(number)
+            feed(process, text)
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+def test_a_signal_is_heard_while_what_is_done_is_read_again(stand: Stand, is_long: bool) -> None:
+    """Nothing is told of the input, and the state stays."""
+    kept = json.dumps({"topic": stand.topic, "lines": 10**9, "digest": "d"})
+    state = stand.file("state", kept)
+    process = stand.start("--resume", state, stdin=subprocess.PIPE)
+    feed_until_it_ends(process, "x" * 2_000_000 if is_long else some(20_000), signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert (whole(out)["read"], whole(out)["resumed_after"], whole(out)["ended"]) == (0, 10**9, "signal")
+    assert state.read_text() == kept
 
 
 @pytest.mark.parametrize("most", [100_000, 20])

@@ -89,6 +89,7 @@ class State:
     Attributes:
         lines: all up to here are delivered, or failed by themselves and were reported.
         digest: of those lines.
+        is_behind: they are being read again, and the file stays as it is.
     """
 
     path: Path
@@ -96,6 +97,7 @@ class State:
     lines: int = 0
     digest: str = ""
     hash: Any = field(default_factory=hashlib.blake2b)
+    is_behind: bool = False
 
     @classmethod
     def read(cls, path: Path, topic: str) -> State:
@@ -118,26 +120,31 @@ class State:
             raise CannotResume(f"{path} is of topic {before!r}, not {topic!r}")
         return state
 
-    def rest(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """What a former run has not done.
+    def rest(self, batches: Iterator[Batch], go_on: Callable[[], bool]) -> Iterator[Batch]:
+        """What a former run has not done; nothing, where ``go_on`` ends it before.
 
         Raises:
             CannotResume: what it has done is not what the input begins with.
         """
         done, digest = self.lines, self.digest
-        self.lines = 0
+        self.lines, self.is_behind = 0, bool(done)
         for batch in batches if done else ():
             count = sum(last <= done for last in batch.last) if batch.last[-1] > done else len(batch.last)
             self.add(batch, count)
             if self.lines >= done or count < len(batch.raws):
                 break
+            if not go_on():
+                return
         else:
+            if done and not go_on():
+                return
             count, batch = 0, None
         if done and (self.lines != done or self.hash.hexdigest() != digest):
             raise CannotResume(
                 f"{self.path} is of another input: its first {done} lines are not those that were done. For a new "
                 "beginning remove it"
             )
+        self.is_behind = False
         if batch is not None and count < len(batch.raws):
             yield batch.after(count)
         yield from batches
@@ -149,6 +156,8 @@ class State:
             self.lines = batch.last[count - 1]
 
     def write(self) -> None:
+        if self.is_behind:
+            return
         self.digest = self.hash.hexdigest()
         new = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
         try:

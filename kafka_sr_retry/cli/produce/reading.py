@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import os
 import select
 import stat
@@ -13,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from typing import Any
 
 LONGEST = 16 * 1024 * 1024
@@ -54,38 +54,76 @@ class Batch:
 
 
 @contextmanager
-def opened(path: str | None) -> Iterator[tuple[Callable[[], bytes], int | None]]:
-    """What gives the next bytes of a file, gzip's where its name ends with ``.gz``, or of the standard input; and the
-    file descriptor of one that may have nothing to read for long, a pipe or a terminal."""
+def opened(path: str | None) -> Iterator[tuple[Callable[[], bytes | None], Callable[[], bool]]]:
+    """What gives the next bytes of a file, gzip's where its name ends with ``.gz``, or of the standard input, ``None``
+    for not yet; and what waits a moment for a pipe or a terminal, and tells whether there is nothing to read."""
     if path is None:
         fd = sys.stdin.fileno()
-        yield lambda: os.read(fd, BLOCK), _waits(fd)
-    elif path.endswith(".gz"):
-        with gzip.open(path) as file:
-            yield lambda: _unpacked(file), None
-    else:
-        with open(path, "rb", buffering=0) as raw:
-            yield lambda: raw.read(BLOCK) or b"", _waits(raw.fileno())
+        yield lambda: os.read(fd, BLOCK), _idle(fd)
+        return
+    with open(path, "rb", buffering=0) as raw:
+        idle = _idle(raw.fileno())
+        if path.endswith(".gz"):
+            unpacked = _Unpacked(raw)
+            yield unpacked.read, lambda: not unpacked.has_more and idle()
+        else:
+            yield lambda: raw.read(BLOCK), idle
 
 
-def _unpacked(file: gzip.GzipFile) -> bytes:
-    try:
-        return file.read1(BLOCK)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise Unreadable(f"it is no whole gzip file: {error}") from None
+def _idle(fd: int) -> Callable[[], bool]:
+    if os.name == "nt" or stat.S_ISREG(os.fstat(fd).st_mode):
+        return lambda: False
+    return lambda: not select.select([fd], [], [], 0.1)[0]
 
 
-def _waits(fd: int) -> int | None:
-    return None if os.name == "nt" or stat.S_ISREG(os.fstat(fd).st_mode) else fd
+class _Unpacked:
+    """Files of gzip, one behind another. Python's own reader would wait for a pipe, deaf to signals.
+
+    Attributes:
+        has_more: the next reading takes nothing from the file.
+    """
+
+    def __init__(self, raw: FileIO) -> None:
+        self._raw = raw
+        self._one: Any = None
+        self._packed = b""
+        self._padding = b""
+        self.has_more = False
+
+    def read(self) -> bytes | None:
+        if not self.has_more:
+            self._packed = self._raw.read(BLOCK) or b""
+            if not self._packed and self._one is not None:
+                raise Unreadable("it is no whole gzip file: its end is missing")
+            if not self._packed:
+                return b""
+        if self._one is None:
+            self._packed = self._packed.lstrip(self._padding)
+            if not self._packed:
+                self.has_more = False
+                return None
+            self._one = zlib.decompressobj(wbits=31)
+        try:
+            made: bytes = self._one.decompress(self._packed, BLOCK)
+        except zlib.error as error:
+            raise Unreadable(f"it is no whole gzip file: {error}") from None
+        if self._one.eof:
+            self._packed, self._one, self._padding = self._one.unused_data, None, b"\0"
+        else:
+            self._packed = self._one.unconsumed_tail
+        self.has_more = bool(self._packed) or len(made) == BLOCK
+        return made or None
 
 
-def blocks(read: Callable[[], bytes], fd: int | None, tick: Callable[[], bool]) -> Iterator[list[bytes]]:
+def blocks(
+    read: Callable[[], bytes | None], idle: Callable[[], bool], tick: Callable[[], bool]
+) -> Iterator[list[bytes]]:
     """Lists of whole lines, as soon as they are there, without their ``\\n``: of ``\\r\\n`` the first is left, which in
     quotes is of a cell.
 
     Args:
-        fd: waited for before each reading, with ``tick`` all the while.
-        tick: whether to go on.
+        idle: asked before each reading, with ``tick`` all the while.
+        tick: whether to go on; asked too while a line grows.
 
     Raises:
         Unreadable: the system, or gzip, gives no more.
@@ -94,16 +132,16 @@ def blocks(read: Callable[[], bytes], fd: int | None, tick: Callable[[], bool]) 
     held = 0
     first = True
     while True:
-        while fd is not None and not select.select([fd], [], [], 0.1)[0]:
+        while idle():
             if not tick():
                 return
         try:
             block = read()
         except OSError as error:
             raise Unreadable(error.strerror or str(error)) from None
-        if not block:
+        if block == b"":
             break
-        *whole, rest = block.split(b"\n")
+        *whole, rest = (block or b"").split(b"\n")
         if whole:
             whole[0] = b"".join([*pieces, whole[0]])
             if first:
@@ -111,6 +149,8 @@ def blocks(read: Callable[[], bytes], fd: int | None, tick: Callable[[], bool]) 
             pieces, held = [], 0
             for start in range(0, len(whole), MOST):
                 yield whole[start : start + MOST]
+        elif not tick():
+            return
         if rest and held <= LONGEST:
             pieces.append(rest)
             held += len(rest)

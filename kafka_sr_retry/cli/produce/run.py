@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,14 +112,14 @@ def run(task: Task, screen: Screen) -> Outcome:
             return not interrupts.came and not account.stopped
 
         try:
-            read, fd = stack.enter_context(reading.opened(task.file))
+            read, idle = stack.enter_context(reading.opened(task.file))
         except OSError as error:
             raise ConfigurationError(f"{task.file}: {error.strerror}", "file") from None
-        given = reading.blocks(read, fd, go_on)
+        given = reading.blocks(read, idle, go_on)
         table = reading.Table(given, task.delimiter) if task.rules.form == "csv" else None
         if table is not None and state is not None:
             state.hash.update("\0".join(table.header).encode())
-        batches = _after(reading.lines(given) if table is None else table.batches(), state)
+        batches = _after(reading.lines(given) if table is None else table.batches(), state, go_on)
 
         producer = _producer(task)
         value, key = _serializers(stack, task, references, text, key_text)
@@ -213,7 +213,9 @@ def _errors(stack: ExitStack, task: Task) -> IO[bytes] | None:
     return file
 
 
-def _after(batches: Iterator[reading.Batch], state: State | None) -> Iterator[reading.Batch]:
+def _after(
+    batches: Iterator[reading.Batch], state: State | None, go_on: Callable[[], bool]
+) -> Iterator[reading.Batch]:
     """What a former run has not done.
 
     Raises:
@@ -221,7 +223,7 @@ def _after(batches: Iterator[reading.Batch], state: State | None) -> Iterator[re
     """
     if state is None:
         return batches
-    return state.rest(batches)
+    return state.rest(batches, go_on)
 
 
 def _serializers(
