@@ -27,7 +27,7 @@ from waiting import DEAF
 
 from kafka_sr_retry.cli.app import app
 from kafka_sr_retry.cli.produce.account import Account, CannotResume, Counts, Failure, State, Token
-from kafka_sr_retry.cli.produce.reading import Batch
+from kafka_sr_retry.cli.produce.reading import LONGEST, Batch, blocks, lines
 from kafka_sr_retry.testing import KafkaMockCluster, SchemaRegistryServer, error, no_leader, reset
 
 READING = {
@@ -222,7 +222,7 @@ def test_an_empty_line_goes_on_too(stand: Stand) -> None:
 
 def test_packed_files_one_behind_another(stand: Stand) -> None:
     """As gzip's own tools take them: with zeros behind one; and what is packed well does not come at once."""
-    packed = b"".join(gzip.compress(part.encode()) for part in (some(1), "\n" * 3_000_000, line(1)[:9], line(1)[9:]))
+    packed = b"".join(gzip.compress(part.encode()) for part in (some(1), "\n" * 600_000, line(1)[:9], line(1)[9:]))
     told = stand.summary(stand.file("in.jsonl.gz", packed + b"\0" * 700_000), exit_code=0)
     assert told["delivered"] == 2
 
@@ -411,6 +411,55 @@ def test_a_message_that_is_too_large_and_a_line_that_is_too_long(stand: Stand) -
     assert (first["line"], second["line"]) == (2, 4)
     assert "too large" in first["error"]
     assert "longer than 16777216 bytes" in second["error"]
+
+
+@pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"])
+def test_of_a_line_that_is_too_long_the_beginning_is_kept(stand: Stand, begin: bytes, ending: bytes) -> None:
+    text = "".join(map(str, range(3_000_000))).encode()
+    rows = b"station,count\n" + text[:LONGEST] + b",1" + ending
+    for name, content, number in (("in.jsonl", text + ending, 1), ("in.csv", rows, 2)):
+        errors = stand.folder / f"errors.{name}"
+        told = stand.summary("--errors", errors, stand.file(name, begin + content), exit_code=1)
+        assert (told["read"], told["failed"]) == (1, 1)
+        (failed,) = map(json.loads, errors.read_text().splitlines())
+        assert (failed["line"], failed["text"]) == (number, text[:LONGEST].decode())
+        assert "longer than 16777216 bytes, and its rest is not kept" in failed["error"]
+
+
+def test_a_line_as_long_as_may_be_is_none_that_is_too_long() -> None:
+    for content in (b"x" * LONGEST, b"\xef\xbb\xbf" + b"x" * LONGEST + b"\r\n", b"x" * LONGEST + b"\r\n"):
+        (batch,) = lines(blocks(BytesIO(content).read, lambda: False, lambda: True))
+        assert batch.raws == [b"x" * LONGEST]
+
+
+def test_a_long_row_ends_at_its_line(stand: Stand) -> None:
+    """Whatever quotes are open there."""
+    long = "x" * (LONGEST // 2)
+    rows = f'station,count,note\n"a\n{long}{long}y,1,\nb,2,\n"{long}\n{long}",3,\nc,4,\n'
+    errors = stand.folder / "errors"
+    told = stand.summary("--errors", errors, stand.file("in.csv", rows), exit_code=1)
+    assert (told["delivered"], counts(stand.values())) == (2, [2, 4])
+    found = [json.loads(each) for each in errors.read_text().splitlines()]
+    assert [each["line"] for each in found] == [2, 5]
+    assert all("longer than" in each["error"] and len(each["text"]) == LONGEST for each in found)
+
+
+def test_a_long_line_is_the_same_however_the_pipe_was_cut(stand: Stand) -> None:
+    state = stand.folder / "state"
+    text = (line(1, note="x" * (LONGEST + 1_000_000)) + line(2)).encode()
+    stand.summary("--resume", state, stand.file("in.jsonl", text), exit_code=1)
+
+    def again(text: bytes) -> tuple[int, bytes, bytes]:
+        process = stand.start("--resume", state, stdin=subprocess.PIPE)
+        out, err = process.communicate(text, timeout=60)
+        return process.returncode, out, err
+
+    code, out, err = again(text + line(3).encode())
+    assert (code, whole(out)["read"]) == (0, 1), err
+    code, _, err = again(text[: LONGEST + 500_000] + b"y" + text[LONGEST + 500_001 :])
+    assert code == 2
+    assert b"of another input" in err
 
 
 def test_a_full_queue_is_waited_for(stand: Stand) -> None:

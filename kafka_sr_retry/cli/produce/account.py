@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from confluent_kafka import KafkaError
 
-from .reading import Batch
+from .reading import LONGEST, Batch
 
 _TOO_LARGE = (
     "; the topic takes less than message.max.bytes, and with one message the broker refuses all that came along: give "
@@ -231,7 +231,7 @@ class Account:
                 "line": number,
                 "field": failure.path,
                 "error": failure.why,
-                "text": batch.raws[failure.index].decode("utf-8", "surrogateescape"),
+                "text": batch.raws[failure.index][:LONGEST].decode("utf-8", "surrogateescape"),
             }
             try:
                 left = memoryview(json.dumps(told).encode() + b"\n")

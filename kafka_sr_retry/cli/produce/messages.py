@@ -316,7 +316,7 @@ class _failures:  # noqa: N801
 
 def _text(raw: bytes) -> str:
     if len(raw) > reading.LONGEST:
-        raise Failed(f"it is longer than {reading.LONGEST} bytes")
+        raise Failed(reading.TOO_LONG)
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

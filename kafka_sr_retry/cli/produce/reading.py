@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import select
 import stat
@@ -16,7 +17,12 @@ from io import FileIO
 from typing import Any
 
 LONGEST = 16 * 1024 * 1024
-"""Bytes of a line. A longer one is a line that failed, and its rest is not kept."""
+"""Bytes of a line, or of a row. A longer one has failed."""
+
+TOO_LONG = f"it is longer than {LONGEST} bytes, and its rest is not kept"
+
+_KEPT = LONGEST + 4
+"""Of a longer one: the first of these, a byte order mark and a line's end may be taken from it."""
 
 BLOCK = 1 << 18
 MOST = 2000
@@ -128,9 +134,7 @@ def blocks(
     Raises:
         Unreadable: the system, or gzip, gives no more.
     """
-    pieces: list[bytes] = []  # of a line that is not whole yet
-    held = 0
-    first = True
+    line, first = _Line(), True
     while True:
         while idle():
             if not tick():
@@ -143,20 +147,38 @@ def blocks(
             break
         *whole, rest = (block or b"").split(b"\n")
         if whole:
-            whole[0] = b"".join([*pieces, whole[0]])
+            line.add(whole[0])
+            whole[0], line = line.whole(), _Line()
             if first:
                 whole[0], first = whole[0].removeprefix(_BOM), False
-            pieces, held = [], 0
             for start in range(0, len(whole), MOST):
                 yield whole[start : start + MOST]
         elif not tick():
             return
-        if rest and held <= LONGEST:
-            pieces.append(rest)
-            held += len(rest)
-    if pieces:
-        last = b"".join(pieces)
+        line.add(rest)
+    if last := line.whole():
         yield _Cut([last.removeprefix(_BOM) if first else last])
+
+
+class _Line:
+    """A line whose end has not come. Of one that is too long, a digest stands for the rest: what reads it again must
+    know whether it is the same."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._room = _KEPT
+        self._rest: Any = None
+
+    def add(self, piece: bytes) -> None:
+        if len(piece) > self._room:
+            self._rest = self._rest or hashlib.blake2b()
+            self._rest.update(piece[self._room :])
+            piece = piece[: self._room]
+        self._pieces.append(piece)
+        self._room -= len(piece)
+
+    def whole(self) -> bytes:
+        return b"".join(self._pieces) + (self._rest.hexdigest().encode() if self._rest else b"")
 
 
 class _Cut(list[bytes]):
@@ -209,10 +231,11 @@ class Table:
                 row = self._next()
                 if row is None:
                     break
+                raw = b"\n".join(self._taken).removesuffix(b"\r")
                 numbers.append(before)
-                raws.append(b"\n".join(self._taken).removesuffix(b"\r"))
+                raws.append(raw)
                 ends.append(self._number)
-                rows.append(row)
+                rows.append(row if len(raw) <= LONGEST else TOO_LONG)
             if not numbers:
                 return
             yield Batch(numbers, raws, ends, rows, is_cut=self._is_cut and not self._feed)
@@ -225,7 +248,7 @@ class Table:
             return f"it is no row of CSV: {error}"
         return "it is not UTF-8" if row and _broken(row) else row
 
-    def _texts(self) -> Iterator[str]:
+    def _texts(self) -> Iterator[Any]:
         while True:
             while not self._feed:
                 block = next(self._given, None)
@@ -236,7 +259,8 @@ class Table:
             line = self._feed.popleft()
             self._taken.append(line)
             self._number += 1
-            yield line.decode("utf-8", "surrogateescape") + "\n"
+            # what is no text ends the row, as an error of CSV
+            yield line.decode("utf-8", "surrogateescape") + "\n" if len(line) <= LONGEST + 1 else line
 
 
 def _broken(row: list[Any]) -> bool:
