@@ -558,18 +558,36 @@ def test_what_is_done_and_failed_was_told(stand: Stand) -> None:
     assert stand.summary("--resume", state, path, exit_code=0)["resumed_after"] == 100
 
 
-@pytest.mark.parametrize("name", ["in.jsonl", "in.csv"])
-def test_a_last_line_that_was_not_whole_yet_is_sent_once_it_is(stand: Stand, name: str) -> None:
-    begin, half, rest = ("station,count\na,0\n", "a,", "1\n") if name.endswith("csv") else (some(1), *halves(line(1)))
+@pytest.mark.parametrize(
+    ("name", "half", "rest", "failed"),
+    [
+        ("in.jsonl", line(1)[:20], line(1)[20:], 1),
+        ("in.jsonl", "  ", line(1), 0),
+        ("in.csv", "a,", "1\n", 1),
+        ("in.csv", '"a', '\nb",1\n', 1),
+        ("in.csv", '"a\n', 'b",1\n', 1),
+        ("in.csv", '"a\r\n\r\n', 'b",1\r\n', 1),
+    ],
+)
+def test_a_last_line_that_was_not_whole_yet_is_sent_once_it_is(
+    stand: Stand, name: str, half: str, rest: str, failed: int
+) -> None:
+    begin = "station,count\na,0\n" if name.endswith("csv") else some(1)
     path, state = stand.file(name, begin + half), stand.folder / "state"
-    assert stand.summary("--resume", state, path, exit_code=1)["delivered"] == 1
-    path.write_text(begin + half + rest)
+    told = stand.summary("--resume", state, path, exit_code=failed)
+    assert (told["delivered"], told["failed"]) == (1, failed)
+    path.write_bytes((begin + half + rest).encode())
     assert stand.summary("--resume", state, path, exit_code=0)["read"] == 1
     assert counts(stand.values()) == [0, 1]
 
 
-def halves(text: str) -> tuple[str, str]:
-    return text[:20], text[20:]
+def test_a_last_line_that_was_sent_is_done_and_must_stay(stand: Stand) -> None:
+    path, state = stand.file("in.csv", "station,count\na,12"), stand.folder / "state"
+    stand.summary("--resume", state, path, exit_code=0)
+    path.write_text("station,count\na,12\nb,3")
+    assert stand.summary("--resume", state, path, exit_code=0)["read"] == 1
+    path.write_text("station,count\na,12\nb,34\n")
+    assert "of another input" in stand.run("--resume", state, path).stderr
 
 
 def test_errors_go_on_behind_a_line_that_a_kill_has_cut(stand: Stand) -> None:

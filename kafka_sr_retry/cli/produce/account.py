@@ -221,6 +221,8 @@ class Account:
         if self._state is not None and self._whole:
             cut = len(done.batch.raws) - 1 if done.batch.is_cut else None
             open_ends = [failure.index for failure in failures if not failure.is_own or failure.index == cut]
+            if cut is not None and done.batch.rows is None and not done.batch.raws[cut].strip():
+                open_ends.append(cut)
             self._state.add(done.batch, min(open_ends, default=done.count))
             self._whole = not open_ends and done.count == len(done.batch.raws)
 

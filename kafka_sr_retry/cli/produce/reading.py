@@ -44,7 +44,7 @@ class Batch:
         raws: each item's bytes, without the last line's end.
         last: number of the last line of each item.
         rows: of CSV: each item's cells, none for an empty line; or why there are none.
-        is_cut: the last item may go on, in an input that grows: no line's end is behind it.
+        is_cut: the last item may go on, in an input that grows: no line's end is behind it, or quotes are open.
     """
 
     numbers: Sequence[int]
@@ -253,6 +253,7 @@ class Table:
             while not self._feed:
                 block = next(self._given, None)
                 if block is None:
+                    self._is_cut = self._is_cut or bool(self._taken)  # in quotes
                     return
                 self._feed.extend(block)
                 self._is_cut = isinstance(block, _Cut)
