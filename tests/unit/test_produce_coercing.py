@@ -219,6 +219,9 @@ CELLS: list[tuple[Any, str, Any]] = [
     (["null", "string"], "", None),
     (["null", "long"], "", None),
     (["null", "long"], "007", 7),
+    ("bytes", "1234", b"\xd7\x6d\xf8"),
+    (["null", "bytes"], "", None),
+    (["bytes", "string"], "", ("string", "")),
     (DATE, "1970-01-02", 1),
     (MONEY, "12.3", Decimal("12.30")),
     (["null", "long", "double"], "5.5", ("double", 5.5)),
@@ -249,6 +252,10 @@ def test_a_cell_becomes(schema: Any, cell: str, value: Any) -> None:
         ("boolean", ""),
         (["string", "long"], "5"),
         (POINT, "x"),
+        ("bytes", ""),
+        (MONEY, ""),
+        (COLOUR, ""),
+        ({"type": "fixed", "name": "None", "size": 0}, ""),
     ],
 )
 def test_a_cell_is_refused(schema: Any, cell: str) -> None:

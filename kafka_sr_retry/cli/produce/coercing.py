@@ -335,12 +335,11 @@ def _decimal(schema: Any) -> Coerce:
         if number is None:
             raise NoFit(schema, told(value))
         try:
-            made = number.quantize(unit, context=context)
+            return number.quantize(unit, context=context)
         except ArithmeticError:
             many = number.adjusted() + 1 > precision - scale
             where = "before the point than its precision" if many else "after the point than its scale"
             raise NoFit(schema, f"a number with more digits {where} holds") from None
-        return made
 
     return coerce
 
@@ -443,8 +442,9 @@ def _of_cell(one: Coerce, schema: Any) -> Coerce:
 
 
 def _of_text(kind: str, one: Coerce, schema: Any) -> Coerce:
-    if kind in ("string", "enum", "bytes", "fixed") and schema_logical(schema) != "decimal":
+    if kind in ("string", "enum"):
         return one
+    number = kind not in ("bytes", "fixed") or schema_logical(schema) == "decimal"
     words: dict[str, Any] = {"true": True, "false": False} if kind == "boolean" else {"": None}
 
     def coerce(cell: Any) -> Any:
@@ -452,7 +452,7 @@ def _of_text(kind: str, one: Coerce, schema: Any) -> Coerce:
             return one(words.get(cell.strip(" \t").lower(), cell))
         if not cell:
             raise NoFit(schema, "an empty cell")
-        return one(text_of_number(cell))
+        return one(text_of_number(cell) if number else cell)
 
     return coerce
 
