@@ -301,6 +301,14 @@ def test_a_configuration_comes_from_file_environment_and_command_line(stand: Sta
     assert not stand.registry.registrations
 
 
+def test_a_schema_may_begin_with_a_byte_order_mark(stand: Stand) -> None:
+    schema = stand.file("marked.avsc", b"\xef\xbb\xbf" + json.dumps(READING).encode())
+    key = stand.file("key.avsc", b'\xef\xbb\xbf"long"')
+    options = ("--schema", schema, "--key-schema", key, "--key-field", "count")
+    assert stand.summary(*options, stand.file("in.jsonl", some(1)), exit_code=0)["delivered"] == 1
+    assert all("\ufeff" not in json.loads(each.body)["schema"] for each in stand.registry.registrations)
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
@@ -526,6 +534,7 @@ def test_half_a_gzip_file_is_told(stand: Stand) -> None:
         (["-X", "schema.registry.ulr=http://localhost:1"], "schema.registry.url"),
         (["-X", "no.such.key=1"], "no.such.key"),
         (["-X", "use.latest.version=true", "-X", "auto.register.schemas=false"], "leave out use.latest"),
+        (["--partition", "2147483648"], "for '--partition'"),
         (["--schema", "missing.avsc"], "cannot be read"),
         (["missing.jsonl"], "No such file"),
         (["--errors", "/no/such/folder/errors"], "No such file"),

@@ -39,7 +39,7 @@ def configuration(file: str, assignments: Sequence[str], environment: Mapping[st
 
 def text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # with or without a byte order mark
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}", "schema") from None
 
