@@ -309,6 +309,16 @@ def test_a_schema_may_begin_with_a_byte_order_mark(stand: Stand) -> None:
     assert all("\ufeff" not in json.loads(each.body)["schema"] for each in stand.registry.registrations)
 
 
+def test_the_standard_input_is_read_for_one_thing(stand: Stand) -> None:
+    config = f"bootstrap.servers={stand.servers}\nschema.registry.url={stand.registry.url}\n"
+    for file in ([], ["-"]):
+        result = CliRunner().invoke(app, stand.arguments("--config", "-", *file), input=config)
+        assert result.exit_code == 2
+        assert "both be read from the standard input" in result.stderr
+    path = stand.file("in.jsonl", some(1))
+    assert CliRunner().invoke(app, stand.arguments("--config", "-", path), input=config).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

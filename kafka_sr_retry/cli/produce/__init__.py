@@ -83,7 +83,9 @@ def produce(
     null_marker: Annotated[
         str | None, typer.Option(metavar="TEXT", help="A value of this text is none: a tombstone.")
     ] = None,
-    partition: Annotated[int, typer.Option(min=-1, help="For all messages.", show_default="by the key")] = -1,
+    partition: Annotated[
+        int, typer.Option(min=-1, max=2**31 - 1, help="For all messages.", show_default="by the key")
+    ] = -1,
     bytes_as: Annotated[
         BytesAs, typer.Option(metavar="FORM", help="Texts for bytes: base64, hex, utf-8, latin-1.")
     ] = BytesAs.BASE64,
@@ -163,6 +165,8 @@ def produce(
             raise ConfigurationError("--key-schema needs --key-separator or --key-field: where is the key?")
         if len(delimiter) != 1 or delimiter in '"\r\n':
             raise ConfigurationError("--delimiter takes one character")
+        if path is None and config is not None and config.name == "<stdin>":
+            raise ConfigurationError("--config - and the lines would both be read from the standard input: give FILE")
         for pair in header or ():
             if "=" not in pair:
                 raise ConfigurationError("--header takes NAME=VALUE")

@@ -213,9 +213,7 @@ def _errors(stack: ExitStack, task: Task) -> IO[bytes] | None:
     return file
 
 
-def _after(
-    batches: Iterator[reading.Batch], state: State | None, go_on: Callable[[], bool]
-) -> Iterator[reading.Batch]:
+def _after(batches: Iterator[reading.Batch], state: State | None, go_on: Callable[[], bool]) -> Iterator[reading.Batch]:
     """What a former run has not done.
 
     Raises:
