@@ -16,8 +16,8 @@ help: ## show this list
 demo: $(VENV)/.demo ## real data through a failing registry, on an embedded stack
 	$(BIN)/kafka-sr-retry demo
 
-test: $(VENV)/.dev ## unit and embedded tests (ten minutes; first gets 1 GB)
-	@echo "Some 5,000 tests: about ten minutes on two cores. Nothing outside this folder is changed."
+test: $(VENV)/.dev ## unit and embedded tests (15 minutes; first gets 1 GB)
+	@echo "Some 8,000 tests: about 15 minutes on two cores. Nothing outside this folder is changed."
 	$(BIN)/pytest
 
 lint: $(VENV)/.dev ## style, format and types
