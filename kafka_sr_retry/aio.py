@@ -111,13 +111,13 @@ class AsyncAvroSerializer(AvroSerializer):
 
     async def aclose(self) -> None:
         """Closes the client, if this serializer made it."""
-        self.close()
+        await OnLoop(self._asking).close(self.close)
 
     async def __aenter__(self) -> AsyncAvroSerializer:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self.close()
+        await self.aclose()
 
 
 class AsyncAvroSerializerBuilder(AvroSerializerBuilder):

@@ -126,9 +126,9 @@ class Asking:
         return None
 
     @property
-    def has_file(self) -> bool:
-        """Whether ``read`` takes a look at the disk."""
-        return self._stored is not None
+    def looks(self) -> int | None:
+        """At the disk, so far; ``None`` without one."""
+        return None if self._stored is None else self._stored.looks
 
     def read(self, request: RegistryRequest[_T]) -> Remembered[_T] | None:
         """What the file has that needs no question; what else it has is kept for when nobody answers."""
@@ -170,9 +170,11 @@ class Asking:
         except NoThread:
             return function()
 
-    def begin_run(self, function: Callable[[], object], seconds: float, deliver: Callable[[Any], object]) -> None:
+    def begin_run(
+        self, function: Callable[[], object], seconds: float, deliver: Callable[[Any], object], ours: bool = False
+    ) -> None:
         """The same without the wait; raises ``NoThread``."""
-        self._here().driver.begin_run(function, seconds, deliver)
+        self._here().driver.begin_run(function, seconds, deliver, ours)
 
     def memory(self, most: int | None = None) -> Memory[Any, Any]:
         """A memory of the client's capacity, or of ``most`` if that is less."""

@@ -139,7 +139,7 @@ class AsyncSchemaRegistryClient:
 
     async def aclose(self) -> None:
         """Ends all waits with a ``RegistryUnavailableError`` and closes the connections. What is known stays known."""
-        self._ours.close()
+        await OnLoop(self._ours._asking).close(self._ours.close)
 
     async def __aenter__(self) -> AsyncSchemaRegistryClient:
         return self

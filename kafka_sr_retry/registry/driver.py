@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 class Driver:
     """The threads of one client: the driver's, at most ``max_in_flight`` workers, as many again in place of such as
-    hang beyond their limits, and one for tokens. Idle ones end.
+    hang beyond their limits, one for tokens and one for work of our own. Idle ones end.
 
     Args:
         clock: for deadlines and waits.
@@ -109,14 +109,15 @@ class Driver:
             raise TimeoutError from None
         return value
 
-    def begin_run(self, function: Callable[[], object], seconds: float, deliver: Callable[[Any], object]) -> None:
-        """``run`` without the wait."""
+    def begin_run(
+        self, function: Callable[[], object], seconds: float, deliver: Callable[[Any], object], ours: bool = False
+    ) -> None:
+        """``run`` without the wait; ``ours`` is what waits for no registry, and for none of those who do."""
         self._leave_place()
         context = contextvars.copy_context()
         limit = time.monotonic() + seconds
-        self._send(
-            Job(lambda _: context.run(function), self._loop.pool, deliver=[deliver], limit=limit, shared=function)
-        )
+        pool = self._loop.ours if ours else self._loop.pool
+        self._send(Job(lambda _: context.run(function), pool, deliver=[deliver], limit=limit, shared=function))
 
     def attempt(
         self,

@@ -1,8 +1,7 @@
 """Ids on disk, in an SQLite file that processes share and leave to those after them.
 
-Nothing of it fails a message, or holds one up for longer than ``BUSY``: what goes wrong is told, and the file is done
-without. Each use opens the file and closes it again, so an idle client holds no descriptor, and a fork meets no open
-connection.
+Nothing of it fails a message: what goes wrong is told, and the file is done without. Each use opens the file and closes
+it again, so an idle client holds no descriptor, and a fork meets no open connection.
 """
 
 from __future__ import annotations
@@ -12,21 +11,26 @@ import os
 import re
 import sqlite3
 import stat
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import astuple, dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from kafka_sr_retry.events import CacheTrouble
 
+from .alone import BUSY, Wrong, alone, is_inside
+
 _T = TypeVar("_T")
+_Troubles = list[tuple[CacheTrouble, str]]
 
-BUSY = 0.25
-"""Seconds that are waited for others who use the file."""
+_held: dict[tuple[str, bool], tuple[float, float]] = {}
+"""For a file and whether it is to be written: since when another process has held it, and when that was seen last. All
+who come together wait once."""
 
-BUSY_WRITING = 2.0
-"""The same for writing, which holds no message up."""
+_PAUSES = (0.001, 0.02)
+"""Seconds between tries, at first and at most."""
 
 FORMAT, _APPLICATION = 1, 0x6B737272
 _TABLE = (
@@ -94,7 +98,11 @@ class IdFile:
 
     def get(self, key: bytes) -> Row | None:
         """The row of a question, if there is a whole one."""
-        found = self._use(lambda db: db.execute("SELECT * FROM ids WHERE key = ?", (key,)).fetchone(), BUSY)
+
+        def read(db: sqlite3.Connection) -> Any:
+            return db.execute("SELECT * FROM ids WHERE key = ?", (key,)).fetchone()
+
+        found = self._use(lambda troubles: self._worked(read, False, troubles), False)
         if found is None:
             return None
         *columns, checksum = found
@@ -102,58 +110,60 @@ class IdFile:
         return row if row.key == key and checksum == row.sum() else None
 
     def put(self, take: Callable[[], Change]) -> bool:
-        """Writes what ``take`` gives; it is called while nobody else in the process is at any file.
+        """Writes what ``take`` gives; it is called for each try, while nobody else in the process is at any file.
 
         Returns:
-            Whether it is in the file; not where that stays busy, or is of no use.
+            Whether it is in the file; not where another process holds that, where it is of no use, or in a signal
+            handler that has interrupted another use.
         """
-        change: Change | None = None
 
-        def write(db: sqlite3.Connection) -> bool:
-            assert change is not None
-            db.execute("BEGIN IMMEDIATE")
-            db.execute("DELETE FROM ids WHERE registry = ?", (change.drop,))
-            db.executemany(
-                "INSERT OR REPLACE INTO ids VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(*astuple(row), row.sum()) for row in change.rows],
-            )
-            if self._written % 64 == 0:
-                oldest = "SELECT key FROM ids ORDER BY at DESC LIMIT -1 OFFSET ?"
-                db.execute(f"DELETE FROM ids WHERE key IN ({oldest})", (self._most,))
-            db.execute("COMMIT")
-            self._written += 1
-            return True
-
-        def begin() -> bool:
-            nonlocal change
+        def write(troubles: _Troubles) -> bool | None:
             change = take()
-            return bool(change)
+            if not change:
+                return True
+            done = self._worked(partial(self._write, change), True, troubles)
+            if done is None and troubles and troubles[0][0] in _SET_ASIDE:
+                done = self._worked(partial(self._write, change), True, troubles)  # in a new one
+            return done
 
-        written = bool(self._use(write, BUSY_WRITING, begin))
-        return written or (change is not None and not change)
+        return not is_inside() and bool(self._use(write, True))
+
+    def _write(self, change: Change, db: sqlite3.Connection) -> bool:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("DELETE FROM ids WHERE registry = ?", (change.drop,))
+        db.executemany(
+            "INSERT OR REPLACE INTO ids VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*astuple(row), row.sum()) for row in change.rows],
+        )
+        if self._written % 64 == 0:
+            oldest = "SELECT key FROM ids ORDER BY at DESC LIMIT -1 OFFSET ?"
+            db.execute(f"DELETE FROM ids WHERE key IN ({oldest})", (self._most,))
+        db.execute("COMMIT")
+        self._written += 1
+        return True
 
     # -- one use ------------------------------------------------------------------------------
 
-    def _use(
-        self, work: Callable[[sqlite3.Connection], _T], busy: float, begin: Callable[[], bool] | None = None
-    ) -> _T | None:
-        """What ``work`` gives; ``None`` where there is no file yet, others are at it, or it is of no use now.
-
-        Args:
-            begin: says whether there is something to write, and so a file to be made.
-        """
-        troubles: list[tuple[CacheTrouble, str]] = []
+    def _use(self, work: Callable[[_Troubles], _T | None], writes: bool) -> _T | None:
+        """What ``work`` gives; ``None`` where there is no file yet, others are at it, or it is of no use now."""
+        troubles: _Troubles = []
         done: _T | None = None
+        held, (pause, longest) = (self._path, writes), _PAUSES
         try:
-            with _alone(busy):
-                writes = begin is not None
-                if begin is None or begin():
-                    done = self._worked(work, busy, writes, troubles)
-                if done is None and writes and troubles and troubles[0][0] in _SET_ASIDE:
-                    done = self._worked(work, busy, writes, troubles)  # in a new one
-        except _Busy:
-            return None
-        except _Wrong as wrong:
+            while True:
+                try:
+                    done = alone(partial(work, troubles))
+                    break
+                except _Busy:
+                    now = time.monotonic()
+                    since, last = _held.get(held, (now, now))
+                    since = since if now - last < BUSY else now
+                    _held[held] = since, now
+                    if is_inside() or now - since >= BUSY:
+                        raise Wrong("busy", f"another process holds {self._path}") from None
+                time.sleep(pause)  # not alone: readers need not wait for a writer
+                pause = min(2 * pause, longest)
+        except Wrong as wrong:
             troubles.append((wrong.kind, wrong.detail))
         except (OSError, sqlite3.Error, ValueError) as error:
             troubles.append(("unusable", f"{self._path}: {_words(error)}"))
@@ -163,27 +173,27 @@ class IdFile:
                 self._tell(kind, detail)
         return done
 
-    def _worked(
-        self,
-        work: Callable[[sqlite3.Connection], _T],
-        busy: float,
-        writes: bool,
-        troubles: list[tuple[CacheTrouble, str]],
-    ) -> _T | None:
-        seen = self._seen(make=writes)
-        if seen is None:
-            return None
+    def _worked(self, work: Callable[[sqlite3.Connection], _T], writes: bool, troubles: _Troubles) -> _T | None:
+        seen = None
         try:
-            with closing(self._connected(busy, writes)) as db:
-                return work(db) if self._is_ready(db, writes, troubles) else None
-        except _Wrong as wrong:
+            seen = self._seen(make=writes)
+            if seen is None:
+                return None
+            with closing(self._connected(writes)) as db:
+                done = work(db) if self._is_ready(db, writes, troubles) else None
+            _held.pop((self._path, writes), None)
+            return done
+        except Wrong as wrong:
             troubles.insert(0, (wrong.kind, wrong.detail))
-        except sqlite3.DatabaseError as error:
-            if type(error) is sqlite3.DatabaseError:  # SQLITE_CORRUPT, SQLITE_NOTADB
-                troubles.insert(0, ("damaged", f"{self._path}: {_words(error)}"))
-            elif "locked" not in str(error):
-                troubles.insert(0, ("unusable", f"{self._path}: {_words(error)}"))
-        if troubles and troubles[0][0] in _SET_ASIDE:
+        except sqlite3.OperationalError as error:
+            if "lock" in str(error):  # "database is locked", "locking protocol"
+                raise _Busy from None
+            troubles.insert(0, ("unusable", f"{self._path}: {_words(error)}"))
+        except (OSError, sqlite3.Error, ValueError) as error:
+            # SQLITE_CORRUPT, SQLITE_NOTADB
+            kind: CacheTrouble = "damaged" if type(error) is sqlite3.DatabaseError else "unusable"
+            troubles.insert(0, (kind, f"{self._path}: {_words(error)}"))
+        if seen is not None and troubles[0][0] in _SET_ASIDE:
             self._set_aside(seen)
         return None
 
@@ -206,29 +216,29 @@ class IdFile:
         seen = os.lstat(path)
         if not stat.S_ISREG(seen.st_mode):
             kind = "a symbolic link" if stat.S_ISLNK(seen.st_mode) else "no regular file"
-            raise _Wrong("refused", f"{path} is {kind}")
+            raise Wrong("refused", f"{path} is {kind}")
         if not hasattr(os, "geteuid"):
             return
         if seen.st_uid != os.geteuid():
-            raise _Wrong("refused", f"{path} belongs to user {seen.st_uid}, not to {os.geteuid()}")
+            raise Wrong("refused", f"{path} belongs to user {seen.st_uid}, not to {os.geteuid()}")
         if seen.st_mode & 0o022:
-            raise _Wrong("refused", f"others may write to {path}: chmod 600")
+            raise Wrong("refused", f"others may write to {path}: chmod 600")
         if seen.st_mode & 0o077:
             os.chmod(path, 0o600)
 
-    def _connected(self, busy: float, writes: bool) -> sqlite3.Connection:
+    def _connected(self, writes: bool) -> sqlite3.Connection:
         folder = os.path.dirname(os.path.abspath(self._path))
         options = "mode=rw"
         if not os.access(folder, os.W_OK):
             if writes:
-                raise _Wrong("unusable", f"{folder} cannot be written to")
+                raise Wrong("unusable", f"{folder} cannot be written to")
             options = "immutable=1"  # SQLite's own files cannot be made, and are not needed
         name = "file:" + re.sub("[%?#]", lambda found: f"%{ord(found[0]):02x}", os.path.abspath(self._path))
-        db = sqlite3.connect(f"{name}?{options}", timeout=busy, isolation_level=None, uri=True)
+        db = sqlite3.connect(f"{name}?{options}", timeout=0, isolation_level=None, uri=True)
         db.text_factory = lambda text: text.decode(errors="replace")
         return db
 
-    def _is_ready(self, db: sqlite3.Connection, writes: bool, troubles: list[tuple[CacheTrouble, str]]) -> bool:
+    def _is_ready(self, db: sqlite3.Connection, writes: bool, troubles: _Troubles) -> bool:
         """Whether the table is there; raises where it is another's."""
         db.execute("BEGIN")  # another process may be making the table
         application, version = (
@@ -237,11 +247,11 @@ class IdFile:
         tables = [sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
         db.execute("COMMIT")
         if (tables or version) and application != _APPLICATION:
-            raise _Wrong("foreign", f"{self._path} is a database of something else")
+            raise Wrong("foreign", f"{self._path} is a database of something else")
         if version > FORMAT:
-            raise _Wrong("newer", f"{self._path} was written by a newer version, in format {version}")
+            raise Wrong("newer", f"{self._path} was written by a newer version, in format {version}")
         if tables and tables != [_TABLE]:
-            raise _Wrong("damaged", f"{self._path} holds other tables than it should")
+            raise Wrong("damaged", f"{self._path} holds other tables than it should")
         if not writes and not tables:
             return False
         if writes:
@@ -254,7 +264,7 @@ class IdFile:
             db.execute("COMMIT")
         return True
 
-    def _choose_journal(self, db: sqlite3.Connection, troubles: list[tuple[CacheTrouble, str]]) -> None:
+    def _choose_journal(self, db: sqlite3.Connection, troubles: _Troubles) -> None:
         """WAL, whose readers wait for no writer; it needs memory that all processes share, and so one machine."""
         shared = network_volume(self._path, self._mounts)
         now, wanted = db.execute("PRAGMA journal_mode").fetchone()[0], "delete" if shared else "wal"
@@ -277,12 +287,6 @@ class IdFile:
 
 
 _SET_ASIDE = ("damaged", "foreign", "newer")
-
-
-class _Wrong(Exception):  # noqa: N818
-    def __init__(self, kind: CacheTrouble, detail: str) -> None:
-        super().__init__(kind)
-        self.kind, self.detail = kind, detail
 
 
 class _Busy(Exception):  # noqa: N818
@@ -310,40 +314,3 @@ def network_volume(path: str, mounts: str) -> str:
             if at and len(at) >= longest and (folder + "/").startswith(at.rstrip("/") + "/"):
                 kind, longest = right.split()[0], len(at)
     return kind if _SHARED.fullmatch(kind) else ""
-
-
-# -- forks ------------------------------------------------------------------------------------
-
-# SQLite has locks of its own, which a fork could leave held in the child. So one thread alone is in it, and the one
-# that forks waits until none is. A child whose fork ran no hook sees by its parent's lock whether it may use SQLite.
-_locks: dict[int, Any] = {}
-_held: list[Any] = []
-
-
-@contextmanager
-def _alone(seconds: float) -> Iterator[None]:
-    pid = os.getpid()
-    lock = _locks.get(pid) or _locks.setdefault(pid, threading.Lock())
-    if any(other.locked() for owner, other in list(_locks.items()) if owner != pid):
-        raise _Wrong("fork", "this process was forked while a thread was in SQLite: it does without the file")
-    if not lock.acquire(timeout=seconds):
-        raise _Busy
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _before_fork() -> None:
-    lock = _locks.get(os.getpid())
-    if lock is not None and lock.acquire(timeout=1.0):
-        _held.append(lock)
-
-
-def _after_fork() -> None:
-    while _held:
-        _held.pop().release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

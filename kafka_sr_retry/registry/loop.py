@@ -33,7 +33,7 @@ class Loop:
         inbox: callers and jobs of others, jobs that are done, ``SOMEBODY_LEAVES``, and ``None`` to end all.
 
     Attributes:
-        pool: for jobs of others.
+        pool: for jobs of others; ``ours``: for work of our own.
         closed: whether no more calls are taken.
     """
 
@@ -57,8 +57,8 @@ class Loop:
         self._limits: Timers[Job] = Timers()
         self._worlds: dict[Outages, int] = {}
         lost: set[Worker] = set()
-        self.pool = Pool(max_in_flight, lost, max_in_flight, inbox.put)
-        self._tokens = Pool(1, lost, max_in_flight, inbox.put)
+        self._pools = [Pool(places, lost, max_in_flight, inbox.put) for places in (max_in_flight, 1, 1)]
+        self.pool, self.ours, self._tokens = self._pools
         self.closed = False
 
     def __len__(self) -> int:
@@ -81,8 +81,8 @@ class Loop:
                 elif isinstance(message, Caller):
                     self._join(message)
                 elif isinstance(message, Worker):
-                    self.pool.write_off(message)
-                    self._tokens.write_off(message)
+                    for pool in self._pools:
+                        pool.write_off(message)
                 elif message.worker is None:
                     self._errand(message)
                 else:
@@ -96,7 +96,7 @@ class Loop:
 
     @property
     def _works(self) -> bool:
-        return self.pool.works or self._tokens.works
+        return any(pool.works for pool in self._pools)
 
     def _next_message(self) -> Any:
         if not self._calls and not self._works:
@@ -396,7 +396,7 @@ class Loop:
     # -- workers ------------------------------------------------------------------------------
 
     def _serve_pools(self) -> None:
-        for pool in (self.pool, self._tokens):
+        for pool in self._pools:
             while pool.jobs and _may_go_on(pool):
                 job = pool.jobs.popleft()
                 if not job.given_up:
@@ -436,8 +436,8 @@ class Loop:
         self._on_close()
 
     def _end_workers(self) -> None:
-        self.pool.end()
-        self._tokens.end()
+        for pool in self._pools:
+            pool.end()
         self._worlds.clear()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from .living import Living
 from .masking import names_credentials
 from .questions import look_up_path
 from .request import RegistryRequest
+
+_DROP = b""
+"""In place of a key: what came before it is to go."""
 
 _KEPT = ("register", "look_up", "get_schema", "get_version")
 
@@ -43,6 +47,9 @@ class Stored:
     Args:
         settings: with a ``cache_path``.
         tell: is told of trouble with the file.
+
+    Attributes:
+        looks: at the disk, so far.
     """
 
     def __init__(self, settings: ClientSettings, clock: Clock, tell: Callable[[CacheTrouble, str], object]) -> None:
@@ -51,15 +58,16 @@ class Stored:
         self._file = IdFile(settings.cache_path, settings.cache_capacity, tell)
         self._registry = _registry(settings)
         self._most = settings.cache_capacity
-        self._waiting: dict[bytes, Row] = {}
-        self._drop = False
-        self._era = 0
+        self._waiting: dict[bytes, tuple[int, Row | None]] = {}
+        self._number = itertools.count(1).__next__
+        self.looks = 0
         _all.add(self)
 
     def find(self, request: RegistryRequest[Any]) -> Found | None:
         """Takes a look at the disk."""
-        if not request.keep or request.operation not in _KEPT or self._drop:
+        if not request.keep or request.operation not in _KEPT or _DROP in self._waiting:
             return None
+        self.looks += 1
         row = self._file.get(self._key(request))
         if row is None:
             return None
@@ -88,29 +96,29 @@ class Stored:
                 schema=json.dumps(more),
             )
             if len(self._waiting) < self._most:  # else the disk has long been of no use
-                self._waiting[row.key] = row
+                self._waiting[row.key] = self._number(), row
         return bool(self._waiting)
 
     def write(self) -> None:
-        """Puts what waits on disk; when it comes back, so is what another thread was about to."""
-        change, era = Change(), self._era
+        """Puts what waits on disk; what fails waits for the next time."""
+        taken: dict[bytes, tuple[int, Row | None]] = {}
 
         def take() -> Change:
-            change.drop, self._drop = (self._registry if self._drop else None), False
-            while self._waiting:
-                change.rows.append(self._waiting.popitem()[1])
-            return change
+            nonlocal taken
+            taken = self._waiting.copy()
+            dropped, _ = taken.get(_DROP, (0, None))
+            rows = [row for number, row in taken.values() if row is not None and number > dropped]
+            return Change(rows, self._registry if dropped else None)
 
-        if not self._file.put(take) and era == self._era:
-            self._drop = self._drop or change.drop is not None
-            for row in change.rows:
-                self._waiting.setdefault(row.key, row)
+        if self._file.put(take):
+            for key, one in taken.items():
+                now = self._waiting.pop(key, one)
+                if now is not one:  # it came meanwhile
+                    self._waiting.setdefault(key, now)
 
     def drop(self) -> None:
         """Forgets what this registry said: on disk with the next ``write``."""
-        self._era += 1
-        self._drop = True
-        self._waiting.clear()
+        self._waiting[_DROP] = self._number(), None
 
     def _key(self, request: RegistryRequest[Any]) -> bytes:
         """A registration's is that of the look-up that could answer in its place."""

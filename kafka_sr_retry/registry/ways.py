@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import queue
+import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from kafka_sr_retry.errors import ConfigurationError
 
-from .asked import Asked
-from .asking import Asking
+from .asked import Asked, Remembered
+from .asking import FOR_EVER, Asking
 from .driver import WATCH, UnderWay, returned
 from .loops import Asyncio, Trio, here
 from .request import RegistryRequest
@@ -29,7 +30,7 @@ _PATIENCE = 10.0
 """Seconds after which a worker for a computation is no longer waited for."""
 
 _READING = 2.0
-"""Seconds for a look at the file of ids."""
+"""Seconds for one look at the file of ids, behind which others may wait for theirs."""
 
 
 class Way(Protocol):
@@ -160,9 +161,8 @@ class OnLoop:
 
     async def ask(self, request: RegistryRequest[_T], timeout: float | None = None) -> _T:
         remembered = self._asking.recall(request)
-        if remembered is None and self._asking.has_file:
-            with suppress(TimeoutError):
-                remembered = await self.run(partial(self._asking.read, request), _READING)
+        if remembered is None and self._asking.looks is not None:
+            remembered = await self._read(request)
         if remembered is not None:
             return remembered.value
         asked = self._asking.asked(request, timeout)
@@ -173,10 +173,36 @@ class OnLoop:
         except NoThread:
             return asked.told(asked.inline())
 
-    async def run(self, function: Callable[[], _T], seconds: float) -> _T:
+    async def _read(self, request: RegistryRequest[_T]) -> Remembered[_T] | None:
         mail = here()()
         try:
-            self._asking.begin_run(function, seconds, mail.put)
+            self._asking.begin_run(partial(self._asking.read, request), FOR_EVER, mail.put, ours=True)
+        except NoThread:
+            return self._asking.read(request)
+        looks = None
+        while not await mail.comes(_READING):
+            if looks == self._asking.looks:  # the disk hangs
+                return None
+            looks = self._asking.looks
+        with suppress(TimeoutError):  # the client was closed
+            remembered: Remembered[_T] | None = returned(mail.value)
+            return remembered
+        return None
+
+    async def close(self, close: Callable[[], object]) -> None:
+        """On a thread of its own: it may write to the file, and no worker outlives it."""
+        mail = here()()
+        try:
+            threading.Thread(target=lambda: mail.put(close()), name="kafka-sr-retry-close", daemon=True).start()
+        except RuntimeError:
+            close()
+        else:
+            await mail.comes(_PATIENCE)
+
+    async def run(self, function: Callable[[], _T], seconds: float, ours: bool = False) -> _T:
+        mail = here()()
+        try:
+            self._asking.begin_run(function, seconds, mail.put, ours)
         except NoThread:
             return function()
         if not await mail.comes(seconds):
@@ -189,8 +215,8 @@ class OnLoop:
 
     async def compute(self, function: Callable[[], _T]) -> _T:
         try:
-            return await self.run(function, _PATIENCE)
-        except TimeoutError:  # all workers hang, or the client was closed
+            return await self.run(function, _PATIENCE, ours=True)
+        except TimeoutError:  # it hangs, or the client was closed
             return function()
 
 

@@ -17,10 +17,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from waiting import LONG
+from waiting import LONG, until
 
+from kafka_sr_retry.registry.alone import _locks, alone
 from kafka_sr_retry.registry.idfile import Change, IdFile, Row, network_volume
 from trials import killed
 
@@ -145,7 +147,124 @@ def test_a_file_that_another_writes_to_is_read_all_the_same(files: Files) -> Non
     other.execute("ROLLBACK")
     other.close()
     assert put(files.open(), row(2))
+    assert files.kinds == ["busy"]
+
+
+class Held:
+    """The file, which another writes to; and a thread here that waits for it."""
+
+    def __init__(self, files: Files) -> None:
+        assert put(files.open(), row(1))
+        self.other = sqlite3.connect(files.path, isolation_level=None, check_same_thread=False)
+        self.other.execute("BEGIN IMMEDIATE")
+        self.tries = 0
+        self.thread = threading.Thread(target=files.open().put, args=(self.take,))
+        self.thread.start()
+        until(lambda: self.tries)
+
+    def take(self) -> Change:
+        self.tries += 1
+        return Change([row(2)])
+
+    def let_go(self) -> None:
+        self.other.close()
+        self.thread.join(LONG)
+
+
+def test_a_thread_that_waits_to_write_holds_no_reader_up(files: Files) -> None:
+    held = Held(files)
+    assert files.open().get(row(1).key) == row(1)
+    held.let_go()
+    assert files.open().get(row(2).key) == row(2)
     assert files.troubles == []
+
+
+def test_all_who_wait_for_another_process_wait_once(files: Files) -> None:
+    held = Held(files)
+    held.thread.join(LONG)
+    before, held.tries = held.tries, 0
+    assert not files.open().put(held.take)
+    assert before > 10
+    assert held.tries == 1
+    held.let_go()
+    assert files.open().put(held.take)
+
+
+def test_many_who_come_at_once_wait_for_each_other(files: Files) -> None:
+    assert put(files.open(), row(1))
+    found: list[Row | None] = []
+    come, leave = threading.Event(), threading.Event()
+    inside = [threading.Thread(target=alone, args=(lambda: come.set() or leave.wait(0.2),)) for _ in range(15)]
+    for thread in inside:
+        thread.start()
+    assert come.wait(LONG)
+    reader = threading.Thread(target=lambda: found.append(files.open().get(row(1).key)))
+    reader.start()
+    for thread in (*inside, reader):
+        thread.join(LONG)
+    assert found == [row(1)]
+
+
+def test_a_thread_whose_disk_hangs_is_not_waited_for(files: Files) -> None:
+    assert put(files.open(), row(1))
+    come, leave = threading.Event(), threading.Event()
+    hangs = threading.Thread(target=alone, args=(lambda: come.set() or leave.wait(),))
+    hangs.start()
+    assert come.wait(LONG)
+    assert files.open().get(row(1).key) is None
+    assert files.kinds == ["busy"]
+    leave.set()
+    hangs.join(LONG)
+
+
+# -- signals ---------------------------------------------------------------------------------------
+
+
+class Struck(Exception):  # noqa: N818
+    pass
+
+
+@pytest.mark.parametrize("after", ["acquire", "release"])
+def test_a_signal_handler_that_raises_leaves_no_lock(files: Files, monkeypatch: pytest.MonkeyPatch, after: str) -> None:
+    class Lock(type(threading.RLock())):  # type: ignore[misc]
+        strikes = True
+
+        def _did(self, what: str, result: Any) -> Any:
+            if self.strikes and what == after:
+                self.strikes = False
+                raise Struck
+            return result
+
+        def acquire(self, *args: Any, **keys: Any) -> Any:
+            return self._did("acquire", super().acquire(*args, **keys))
+
+        def release(self) -> Any:
+            return self._did("release", super().release())
+
+    monkeypatch.setitem(_locks, os.getpid(), Lock())
+    with pytest.raises(Struck):
+        files.open().get(row(1).key)
+    written: list[bool] = []
+    other = threading.Thread(target=lambda: written.append(put(files.open(), row(1))))
+    other.start()
+    other.join(LONG)
+    assert written == [True]
+
+
+def test_a_signal_handler_within_a_use_may_read_and_does_not_wait_for_itself(files: Files) -> None:
+    assert put(files.open(), row(1))
+    tries: list[None] = []
+
+    def take() -> Change:
+        tries.append(None)
+        return Change([row(2)])
+
+    assert alone(lambda: [files.open().put(take), files.open().get(row(1).key)]) == [False, row(1)]
+    assert tries == []
+    assert files.troubles == []
+
+
+# -- processes that end, badly or by a fork ----------------------------------------------------------
 
 
 def test_killed_while_it_writes_no_id_is_wrong(tmp_path: Path) -> None:
@@ -183,25 +302,25 @@ FORKS = """
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), *troubles, flush=True)
     stop.set()
 """
-# A thread that waits for the interpreter's lock would break it in the child: this one waits within SQLite.
+# A thread that waits for the interpreter's lock would break it in the child: this one waits for something else.
 FORK_WITHOUT_HOOKS = """
-    import os, sqlite3, sys, threading, time
+    import os, sys, threading
     from forking import fork
+    from kafka_sr_retry.registry.alone import alone
     from kafka_sr_retry.registry.idfile import IdFile
     from test_id_file import put, row
     troubles = []
     file = IdFile(sys.argv[1], 10_000, lambda kind, detail: troubles.append(kind))
     put(file, row(1))
-    other = sqlite3.connect(sys.argv[1], isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    writer = threading.Thread(target=put, args=(file, row(2)))
-    writer.start()
-    time.sleep(0.3)
+    inside, leave = threading.Event(), threading.Event()
+    stays = threading.Thread(target=alone, args=(lambda: inside.set() or leave.wait(),))
+    stays.start()
+    inside.wait()
     pid = fork()
     if not pid:
         os._exit(2 if not put(file, row(3)) and file.get(row(1).key) is None and troubles == ["fork"] else 1)
-    other.execute("ROLLBACK")
-    writer.join()
+    leave.set()
+    stays.join()
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file.get(row(1).key) == row(1), troubles)
 """
 
@@ -212,6 +331,25 @@ def test_a_fork_waits_until_nobody_is_in_sqlite(files: Files) -> None:
     assert len(ended) == 20
     assert {*ended} <= {"0", "2"}
     assert ended.count("0") > 10  # the others have waited for as long as it does
+
+
+FORK_WHILE_ONE_WAITS = """
+    import os, sys
+    from pathlib import Path
+    from test_id_file import Files, Held, row
+    files = Files(Path(sys.argv[1]))
+    held = Held(files)
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if files.open().get(row(1).key) == row(1) and not files.troubles else 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    held.let_go()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_while_a_thread_waits_to_write_leaves_the_child_its_file(files: Files) -> None:
+    assert run(FORK_WHILE_ONE_WAITS, str(files.path)) == "0"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

@@ -511,6 +511,58 @@ def test_on_an_event_loop_and_in_a_warm_up_too(service: Service) -> None:
     assert [outcome.error for outcome in warmed.outcomes] == [None]
 
 
+def test_many_threads_that_start_at_once_lose_no_message(service: Service) -> None:
+    topics = [f"t{number}" for number in range(300)]
+    assert not service.start().warm_up(topics).failed
+    serializer = service.start(**{"total.timeout.ms": 1000})
+    service.registry.kill()
+    ready = threading.Barrier(len(topics))
+
+    def produce(topic: str) -> bytes | None:
+        ready.wait(LONG)
+        return serializer({"id": 1}, context(topic))
+
+    with ThreadPoolExecutor(len(topics)) as pool:
+        assert all(pool.map(produce, topics))
+
+
+def test_on_an_event_loop_no_request_that_hangs_holds_a_look_at_the_file_up(service: Service) -> None:
+    message = service.start()({"id": 1}, context())
+    service.stop()
+    service.registry.fail_always(hang())
+
+    async def produce() -> bytes | None:
+        conf = {"max.in.flight": 1, "total.timeout.ms": 4000}
+        serializer = AsyncAvroSerializer(service.client(**conf), ORDER)
+        before = len(service.registry.requests)
+        new = asyncio.create_task(serializer({"id": 1}, context("new")))
+        while len(service.registry.requests) == before:
+            await asyncio.sleep(0.01)
+        try:
+            return await serializer({"id": 1}, context())
+        finally:
+            service.stop()
+            await asyncio.wait([new])
+
+    assert asyncio.run(produce()) == message
+
+
+def test_on_an_event_loop_a_file_that_another_process_holds_does_not_hold_the_loop_up(service: Service) -> None:
+    service.start()({"id": 1}, context("a"))
+    service.stop()
+    other = sqlite3.connect(service.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def produce() -> None:
+        async with AsyncAvroSerializer(service.conf, ORDER) as serializer:
+            await serializer({"id": 1}, context())
+            asyncio.get_running_loop().call_soon(other.close)
+
+    asyncio.run(produce())
+    serializer = service.start()
+    assert service.asked(lambda: serializer({"id": 1}, context())) == []
+
+
 def test_with_the_tokens_server_away_too(service: Service) -> None:
     service.conf |= {
         "bearer.auth.credentials.source": "OAUTHBEARER",
