@@ -283,11 +283,11 @@ class IdChangedEvent(Event):
     reason: str
 
 
-CacheTrouble = Literal["damaged", "foreign", "newer", "refused", "unusable", "busy", "fork", "no_wal"]
+CacheTrouble = Literal["damaged", "foreign", "newer", "refused", "unusable", "busy", "removed", "fork", "no_wal"]
 """What can be wrong with the file under ``cache.path``. ``damaged``, ``foreign`` and ``newer`` ones are set aside,
 ``refused`` ones left alone; ``unusable``: a full or read-only disk, a missing folder; ``busy``: another process holds
-it, or a thread hangs at the disk; ``fork``: the process was forked while a thread was in SQLite; ``no_wal``: the file
-works, with a rollback journal."""
+it, or a thread hangs at the disk; ``removed``: ids in it are in doubt, and it could not be written to; ``fork``: the
+process was forked while a thread was in SQLite; ``no_wal``: the file works, with a rollback journal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

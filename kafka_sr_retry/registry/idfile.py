@@ -124,6 +124,8 @@ class IdFile:
             done = self._worked(partial(self._write, change), True, troubles)
             if done is None and troubles and troubles[0][0] in _SET_ASIDE:
                 done = self._worked(partial(self._write, change), True, troubles)  # in a new one
+            if done is None and change.drop and troubles and troubles[0][0] == "unusable":
+                self._remove(troubles)
             return done
 
         return not is_inside() and bool(self._use(write, True))
@@ -135,7 +137,7 @@ class IdFile:
             "INSERT OR REPLACE INTO ids VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(*astuple(row), row.sum()) for row in change.rows],
         )
-        if self._written % 64 == 0:
+        if self._written % 64 == 0 and db.execute("SELECT ifnull(max(rowid), 0) FROM ids").fetchone()[0] > self._most:
             oldest = "SELECT key FROM ids ORDER BY at DESC LIMIT -1 OFFSET ?"
             db.execute(f"DELETE FROM ids WHERE key IN ({oldest})", (self._most,))
         db.execute("COMMIT")
@@ -189,12 +191,23 @@ class IdFile:
             if "lock" in str(error):  # "database is locked", "locking protocol"
                 raise _Busy from None
             troubles.insert(0, ("unusable", f"{self._path}: {_words(error)}"))
+            if not writes:
+                return self._read_full(work)
         except (OSError, sqlite3.Error, ValueError) as error:
             # SQLITE_CORRUPT, SQLITE_NOTADB
             kind: CacheTrouble = "damaged" if type(error) is sqlite3.DatabaseError else "unusable"
             troubles.insert(0, (kind, f"{self._path}: {_words(error)}"))
         if seen is not None and troubles[0][0] in _SET_ASIDE:
             self._set_aside(seen)
+        return None
+
+    def _read_full(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
+        """On a full disk, where SQLite finds no room for what it has beside a file; if that was closed in order."""
+        wal = self._path + "-wal"
+        if os.path.exists(wal) and os.path.getsize(wal):
+            return None
+        with suppress(sqlite3.Error, Wrong), closing(self._connected(False, "immutable=1")) as db:
+            return work(db) if self._is_ready(db, False, []) else None
         return None
 
     def _seen(self, make: bool) -> os.stat_result | None:
@@ -226,9 +239,8 @@ class IdFile:
         if seen.st_mode & 0o077:
             os.chmod(path, 0o600)
 
-    def _connected(self, writes: bool) -> sqlite3.Connection:
+    def _connected(self, writes: bool, options: str = "mode=rw") -> sqlite3.Connection:
         folder = os.path.dirname(os.path.abspath(self._path))
-        options = "mode=rw"
         if not os.access(folder, os.W_OK):
             if writes:
                 raise Wrong("unusable", f"{folder} cannot be written to")
@@ -275,6 +287,18 @@ class IdFile:
         else:
             why = f"a network volume ({shared})" if shared else "a volume on which SQLite can have no WAL"
             troubles.append(("no_wal", f"{self._path} is on {why}: it has a rollback journal"))
+
+    def _remove(self, troubles: _Troubles) -> None:
+        """With the ids in it that are wrong; a full disk has room for that."""
+        with suppress(FileNotFoundError):
+            if os.path.getsize(self._path):
+                try:
+                    for suffix in (*_BESIDE, ""):
+                        with suppress(FileNotFoundError):
+                            os.unlink(self._path + suffix)
+                except OSError:  # the folder cannot be written to
+                    os.truncate(self._path, 0)
+                troubles.append(("removed", f"{self._path} holds ids that may be wrong, and could not be written to"))
 
     def _set_aside(self, seen: os.stat_result) -> None:
         """Where another process has not done so already; one alone is kept."""

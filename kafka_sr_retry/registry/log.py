@@ -105,7 +105,7 @@ class Log:
             case CacheFileEvent():
                 kind = event.trouble
                 then = ", it was set aside as .aside" if kind in ("damaged", "foreign", "newer") else ""
-                if kind in ("refused", "unusable"):
+                if kind in ("refused", "unusable", "busy"):
                     then = ", messages go on without it"
                 self._write(logging.WARNING, event, "%s: %s (%s)%s", event.detail, kind, then)
             case StoredIdEvent():

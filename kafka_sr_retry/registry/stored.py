@@ -24,6 +24,9 @@ from .request import RegistryRequest
 _DROP = b""
 """In place of a key: what came before it is to go."""
 
+ROWS = 1_000_000
+"""In a file, which clients of any ``cache.capacity`` share."""
+
 _KEPT = ("register", "look_up", "get_schema", "get_version")
 
 
@@ -55,7 +58,7 @@ class Stored:
     def __init__(self, settings: ClientSettings, clock: Clock, tell: Callable[[CacheTrouble, str], object]) -> None:
         assert settings.cache_path is not None
         self._clock = clock
-        self._file = IdFile(settings.cache_path, settings.cache_capacity, tell)
+        self._file = IdFile(settings.cache_path, ROWS, tell)
         self._registry = _registry(settings)
         self._most = settings.cache_capacity
         self._waiting: dict[bytes, tuple[int, Row | None]] = {}

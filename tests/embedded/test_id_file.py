@@ -507,7 +507,7 @@ def test_a_place_where_no_file_can_be_is_told_once(files: Files, name: str) -> N
 
 AS_ANOTHER = """
     import os, sys
-    from kafka_sr_retry.registry.idfile import IdFile
+    from kafka_sr_retry.registry.idfile import Change, IdFile
     from test_id_file import put, row
     folder = sys.argv[1]
     if os.geteuid() == 0:
@@ -519,7 +519,8 @@ AS_ANOTHER = """
     os.chmod(folder, 0o555)
     troubles = []
     file = IdFile(folder + "/ids", 1000, lambda kind, detail: troubles.append(kind))
-    print(file.get(row(1).key) == row(1), [*troubles], put(file, row(2)), troubles)
+    print(file.get(row(1).key) == row(1), [*troubles], put(file, row(2)), [*troubles])
+    print(file.put(lambda: Change(drop=row(1).registry)), file.get(row(1).key), troubles)
     os.chmod(folder, 0o755)
 """
 
@@ -555,11 +556,31 @@ def run(code: str, *arguments: str, before: tuple[str, ...] = ()) -> str:
 def test_from_a_folder_that_cannot_be_written_to_it_is_read() -> None:
     with tempfile.TemporaryDirectory() as folder:  # which others can reach
         assert put(Files(Path(folder, "ids")).open(), row(1))
-        assert run(AS_ANOTHER, folder) == "True [] False ['unusable']"
+        read, dropped = run(AS_ANOTHER, folder).splitlines()
+        assert read == "True [] False ['unusable']"
+        assert dropped == "False None ['unusable', 'removed']", "what is wrong is not read"
 
 
 def test_a_full_disk_costs_what_did_not_fit(tmp_path: Path) -> None:
     assert run(FULL, str(tmp_path), "limit") == "False ['unusable'] True None True"
+
+
+DROP_ON_A_FULL_DISK = """
+    import os, resource, sys
+    from kafka_sr_retry.registry.idfile import Change, IdFile
+    from test_id_file import put, row
+    troubles = []
+    file = IdFile(sys.argv[1], 1000, lambda kind, detail: troubles.append(kind))
+    assert put(file, row(1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    assert file.get(row(1).key) == row(1)
+    print(file.put(lambda: Change([row(2)], row(1).registry)), os.path.exists(sys.argv[1]), troubles)
+"""
+
+
+def test_ids_that_may_be_wrong_do_not_stay_on_a_full_disk(files: Files) -> None:
+    assert run(DROP_ON_A_FULL_DISK, str(files.path)) == "False False ['unusable', 'removed']"
+    assert files.open().get(row(1).key) is None
 
 
 def test_a_full_volume_costs_what_did_not_fit(tmp_path: Path) -> None:

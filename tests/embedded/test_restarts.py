@@ -563,6 +563,14 @@ def test_on_an_event_loop_a_file_that_another_process_holds_does_not_hold_the_lo
     assert service.asked(lambda: serializer({"id": 1}, context())) == []
 
 
+def test_a_client_with_a_small_capacity_leaves_others_their_ids(service: Service) -> None:
+    topics = [f"t{number}" for number in range(20)]
+    assert not service.start().warm_up(topics).failed
+    service.start(**{"cache.capacity": 2})({"id": 1}, context())
+    serializer = service.start()
+    assert service.asked(lambda: serializer.warm_up(topics)) == []
+
+
 def test_with_the_tokens_server_away_too(service: Service) -> None:
     service.conf |= {
         "bearer.auth.credentials.source": "OAUTHBEARER",
