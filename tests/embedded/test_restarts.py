@@ -552,13 +552,20 @@ def test_on_an_event_loop_a_file_that_another_process_holds_does_not_hold_the_lo
     service.stop()
     other = sqlite3.connect(service.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
+    order: list[str] = []
+
+    def let_go() -> None:
+        other.close()
+        order.append("the loop went on")
 
     async def produce() -> None:
         async with AsyncAvroSerializer(service.conf, ORDER) as serializer:
             await serializer({"id": 1}, context())
-            asyncio.get_running_loop().call_soon(other.close)
+            asyncio.get_running_loop().call_soon(let_go)
+        order.append("closed")
 
     asyncio.run(produce())
+    assert order == ["the loop went on", "closed"]
     serializer = service.start()
     assert service.asked(lambda: serializer({"id": 1}, context())) == []
 
